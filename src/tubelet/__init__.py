@@ -1,0 +1,3 @@
+"""tubelet: who does what, from when to when, in a video."""
+
+__version__ = "0.1.0"
