@@ -1,0 +1,152 @@
+"""The folder a run leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tubelet.errors import ConfigError, OutputExistsError
+from tubelet.runs.files import sync_folder, to_json_text, write_json
+
+RUN_SCHEMA = "tubelet.run/1"
+
+
+class RunDirectory:
+    """Names and habits of one run's folder.
+
+    ```
+    RUN/
+    ├── config.json      what was run, resolved: recipe, config, seed, versions, command
+    ├── log.jsonl        one JSON object per line, appended and on the disk when `log` returns
+    ├── checkpoints/     what `training.checkpoint` writes
+    └── report.json      the Report of an evaluation
+    ```
+
+    Args:
+        path: The folder, which need not exist yet; see `create` and `open`.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+
+    def __repr__(self) -> str:
+        return f"RunDirectory({str(self.path)!r})"
+
+    @property
+    def config_path(self) -> Path:
+        return self.path / "config.json"
+
+    @property
+    def log_path(self) -> Path:
+        return self.path / "log.jsonl"
+
+    @property
+    def checkpoints_path(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def report_path(self) -> Path:
+        return self.path / "report.json"
+
+    @classmethod
+    def create(cls, path: str | os.PathLike[str], description: Mapping[str, Any]) -> RunDirectory:
+        """Make the folder, complete with its config.json, in one step.
+
+        Args:
+            path: Where; a missing or an empty folder.
+            description: What config.json says beside its schema: `recipe`, `config`, `seed`, `versions`, `command`.
+
+        Raises:
+            OutputExistsError: Something is there already.
+        """
+        run = cls(path)
+        run.path.parent.mkdir(parents=True, exist_ok=True)
+        draft = run.path.with_name(f".{run.path.name}.{secrets.token_hex(4)}.tmp")
+        (draft / "checkpoints").mkdir(parents=True)
+        try:
+            write_json(draft / "config.json", {"schema": RUN_SCHEMA, **description})
+            (draft / "log.jsonl").touch()
+            # Renaming onto a folder with something in it fails, so of two runs that start at once one gets the name.
+            os.rename(draft, run.path)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise cls._exists(run.path) from error
+        except OSError as error:
+            if run.path.exists():
+                raise cls._exists(run.path) from error
+            raise
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+        sync_folder(run.path.parent)
+        return run
+
+    @staticmethod
+    def _exists(path: Path) -> OutputExistsError:
+        return OutputExistsError(f"{path} already holds something; choose another folder, or go on with it by --resume")
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> RunDirectory:
+        """A run that exists.
+
+        Raises:
+            ConfigError: The folder is missing, is no run, or was written by another version's schema.
+        """
+        run = cls(path)
+        run.description()
+        return run
+
+    def description(self) -> dict[str, Any]:
+        """What config.json says.
+
+        Raises:
+            ConfigError: It is missing, is not JSON, or has an unknown schema.
+        """
+        try:
+            content = json.loads(self.config_path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise ConfigError(
+                f"{self.path} is not a run: it has no config.json; give the folder that `tubelet train --out` made"
+            ) from error
+        except ValueError as error:
+            raise ConfigError(
+                f"{self.config_path} is not JSON ({error}); the run cannot be used, train it anew"
+            ) from error
+        schema = content.get("schema") if isinstance(content, dict) else None
+        if schema != RUN_SCHEMA:
+            raise ConfigError(f"{self.config_path} has schema {schema!r}; this version reads {RUN_SCHEMA!r}")
+        del content["schema"]
+        return dict(content)
+
+    def log(self, **record: Any) -> None:
+        """Append one line to log.jsonl; it is on the disk when this returns.
+
+        A line that a killed process left unfinished is ended first, so that it damages no line but itself.
+        """
+        line = to_json_text(record, indent=None).encode("utf-8")
+        with open(self.log_path, "ab+") as file:
+            if file.seek(0, os.SEEK_END) > 0:
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":
+                    line = b"\n" + line
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def read_log(self) -> list[dict[str, Any]]:
+        """The lines of log.jsonl, without those that a killed process left unfinished.
+
+        A resumed run logs the steps since its last checkpoint again; the later line is the valid one.
+        """
+        if not self.log_path.exists():
+            return []
+        records = []
+        for line in self.log_path.read_text(encoding="utf-8", errors="replace").split("\n"):
+            try:
+                records.append(json.loads(line))
+            except ValueError:
+                continue  # cut off by a kill; `log` guarantees that whole lines survive
+        return records
