@@ -1,0 +1,7 @@
+#!/bin/sh
+# Builds the documentation into site/; a broken link or a missing docstring target fails the build.
+set -eu
+cd "$(dirname "$0")/.."
+sh scripts/environment.sh .venv-test test,dev,docs editable
+.venv-test/bin/mkdocs build --quiet --strict
+echo "documentation: $(pwd)/site/index.html"
