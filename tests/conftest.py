@@ -1,14 +1,25 @@
-"""What holds for every test: array shapes and types are checked as they are annotated, and random tests repeat themselves."""
+"""What holds for every test: shapes and dtypes of arrays are checked as annotated, and random tests repeat themselves."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import hypothesis
 import jaxtyping
+import pytest
 
-# Before any test module imports tubelet: from here on each annotated function checks dtype and shape of what it is given and
-# what it returns. Users do not pay for this; a wrong shape there is found by the function itself or not at all.
-_SHAPES = jaxtyping.install_import_hook("tubelet", "beartype.beartype")
+# Before any test module imports tubelet: from here on each function checks shape and dtype of the arrays it is given and
+# returns. Users do not pay for this.
+_HOOK = jaxtyping.install_import_hook("tubelet", "shape_checks.arrays")
 
 # Timing limits on a shared machine only make noise, and a failure that cannot be repeated helps nobody.
 hypothesis.settings.register_profile("tubelet", deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.load_profile("tubelet")
+
+
+@pytest.fixture
+def unchecked_shapes() -> Iterator[None]:
+    """For a test of what a function itself says about a wrong shape: its annotations are not checked meanwhile."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
