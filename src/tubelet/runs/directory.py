@@ -39,18 +39,22 @@ class RunDirectory:
 
     @property
     def config_path(self) -> Path:
+        """config.json."""
         return self.path / "config.json"
 
     @property
     def log_path(self) -> Path:
+        """log.jsonl."""
         return self.path / "log.jsonl"
 
     @property
     def checkpoints_path(self) -> Path:
+        """The folder of checkpoints."""
         return self.path / "checkpoints"
 
     @property
     def report_path(self) -> Path:
+        """report.json."""
         return self.path / "report.json"
 
     @classmethod
@@ -121,7 +125,7 @@ class RunDirectory:
         del content["schema"]
         return dict(content)
 
-    def log(self, **record: Any) -> None:
+    def log(self, **record: object) -> None:
         """Append one line to log.jsonl; it is on the disk when this returns.
 
         A line that a killed process left unfinished is ended first, so that it damages no line but itself.

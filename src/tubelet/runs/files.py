@@ -8,7 +8,7 @@ import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 
 def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]) -> None:
@@ -55,7 +55,7 @@ def write_text(path: str | os.PathLike[str], content: str) -> None:
     write_bytes(path, content.encode("utf-8"))
 
 
-def write_json(path: str | os.PathLike[str], content: Any) -> None:
+def write_json(path: str | os.PathLike[str], content: object) -> None:
     """Write a JSON file atomically.
 
     Dataclasses, paths, and numpy scalars and arrays are written as the plain values they hold.
@@ -67,12 +67,12 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
     write_text(path, to_json_text(content))
 
 
-def to_json_text(content: Any, *, indent: int | None = 2) -> str:
+def to_json_text(content: object, *, indent: int | None = 2) -> str:
     """The text that `write_json` writes, with the last line ended."""
     return json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False, default=_plain) + "\n"
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, os.PathLike):

@@ -22,8 +22,13 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 _REFRESHES_PER_SECOND = 5  # the drawing thread competes with decoding for two cores
-_screen_lock = threading.Lock()
-_screen: RichProgress | None = None  # the display that owns the terminal now
+
+
+class _Screen:
+    """The display that owns the terminal now."""
+
+    lock = threading.Lock()
+    display: RichProgress | None = None
 
 
 def is_watched() -> bool:
@@ -87,23 +92,21 @@ class Progress:
         self._tasks: list[Task] = []
 
     def __enter__(self) -> Self:
-        global _screen
-        with _screen_lock:
-            if _screen is not None and self._enabled is not False:
-                self._display = _screen
+        with _Screen.lock:
+            if _Screen.display is not None and self._enabled is not False:
+                self._display = _Screen.display
                 return self
             if not (is_watched() if self._enabled is None else self._enabled):
                 return self
             display = _new_display()
             display.start()
-            _screen = self._display = display
+            _Screen.display = self._display = display
             self._owns_screen = True
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        global _screen
         display, self._display = self._display, None
         if display is None:
             return
@@ -113,14 +116,15 @@ class Progress:
                 task.remove()
             return
         self._owns_screen = False
-        with _screen_lock:
-            _screen = None
+        with _Screen.lock:
+            _Screen.display = None
         display.stop()
 
     def add(self, description: str, total: float | None = None, unit: str = "") -> Task:
         """Add a line.
 
         Args:
+            description: What is being done, in a few words, or the name of a file.
             total: Number of items, or None if it is not known.
             unit: What is counted, for the rate ("frames" gives "31.2 frames/s").
         """

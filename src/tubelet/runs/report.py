@@ -25,6 +25,20 @@ class ReportError(TubeletError):
     """A report file does not hold what its schema promises."""
 
 
+def installed_versions() -> dict[str, str]:
+    """Versions of python, the platform, and the packages that numbers depend on, without importing them."""
+    versions = {"python": platform.python_version(), "platform": f"{platform.system()} {platform.machine()}"}
+    for package in _VERSIONED_PACKAGES:
+        versions[package] = importlib.metadata.version(package)
+    return versions
+
+
+def this_command() -> str:
+    """The command line of this process, as one would type it."""
+    program = Path(sys.argv[0]).name if sys.argv and sys.argv[0] else "python"
+    return shlex.join([program, *sys.argv[1:]])
+
+
 @dataclass(frozen=True, kw_only=True)
 class Metric:
     """One number with what it rests on.
@@ -107,8 +121,8 @@ class Report:
     dataset: str
     dataset_fingerprint: str
     seed: int | None
-    command: str = field(default_factory=lambda: this_command())
-    versions: Mapping[str, str] = field(default_factory=lambda: installed_versions())
+    command: str = field(default_factory=this_command)
+    versions: Mapping[str, str] = field(default_factory=installed_versions)
     details: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -123,6 +137,7 @@ class Report:
 
     @property
     def is_complete(self) -> bool:
+        """Whether every expected item was scored."""
         return self.num_scored == self.num_expected
 
     @property
@@ -151,7 +166,7 @@ class Report:
         return dict(json.loads(to_json_text(content)))
 
     @classmethod
-    def from_json(cls, content: Any) -> Report:
+    def from_json(cls, content: object) -> Report:
         """Check and read what `to_json` made.
 
         Raises:
@@ -207,6 +222,8 @@ def markdown_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, 
     """Lines of a Markdown table, padded so that it reads as text too, with an empty line after it.
 
     Args:
+        header: Names of the columns.
+        rows: Cells as text, as many per row as there are columns.
         align: One letter per column, `l` or `r`.
     """
     escaped = [tuple(cell.replace("|", "\\|") for cell in row) for row in [header, *rows]]
@@ -221,20 +238,6 @@ def markdown_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, 
 
     rule = tuple("-" * (width - 1) + (":" if side == "r" else "-") for width, side in zip(widths, align, strict=True))
     return [line(escaped[0]), line(rule), *(line(row) for row in escaped[1:]), ""]
-
-
-def installed_versions() -> dict[str, str]:
-    """Versions of python, the platform, and the packages that numbers depend on, without importing them."""
-    versions = {"python": platform.python_version(), "platform": f"{platform.system()} {platform.machine()}"}
-    for package in _VERSIONED_PACKAGES:
-        versions[package] = importlib.metadata.version(package)
-    return versions
-
-
-def this_command() -> str:
-    """The command line of this process, as one would type it."""
-    program = Path(sys.argv[0]).name if sys.argv and sys.argv[0] else "python"
-    return shlex.join([program, *sys.argv[1:]])
 
 
 def _cells(metric: Metric) -> tuple[str, str, str]:

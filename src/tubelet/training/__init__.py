@@ -1,0 +1,34 @@
+"""A kit (seed, optimiser, schedule, average, checkpoint) and one plain loop."""
+
+from tubelet.training.checkpoint import (
+    latest_checkpoint,
+    load_checkpoint,
+    load_weights,
+    save_checkpoint,
+    save_weights,
+)
+from tubelet.training.ema import Ema
+from tubelet.training.loop import LoopConfig, TrainingError, fit
+from tubelet.training.optimizer import OptimizerConfig, adamw
+from tubelet.training.schedule import cosine, step_decay
+from tubelet.training.seed import random_state, restore_random_state, seed_everything, step_generator
+
+__all__ = [
+    "Ema",
+    "LoopConfig",
+    "OptimizerConfig",
+    "TrainingError",
+    "adamw",
+    "cosine",
+    "fit",
+    "latest_checkpoint",
+    "load_checkpoint",
+    "load_weights",
+    "random_state",
+    "restore_random_state",
+    "save_checkpoint",
+    "save_weights",
+    "seed_everything",
+    "step_decay",
+    "step_generator",
+]
