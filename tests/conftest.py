@@ -1,4 +1,4 @@
-"""What holds for every test: shapes and dtypes of arrays are checked as annotated, and random tests repeat themselves."""
+"""What holds for every test: arrays are checked against their annotations, and random tests repeat themselves."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import hypothesis
 import jaxtyping
 import pytest
 
-# Before any test module imports tubelet: from here on each function checks shape and dtype of the arrays it is given and
-# returns. Users do not pay for this.
+# Before any test module imports tubelet: from here on each function checks shape and dtype of the arrays it is given
+# and returns. Users do not pay for this.
 _HOOK = jaxtyping.install_import_hook("tubelet", "shape_checks.arrays")
 
 # Timing limits on a shared machine only make noise, and a failure that cannot be repeated helps nobody.
