@@ -1,0 +1,1 @@
+"""People in real footage: boxes, tracks over time, and body landmarks, from pretrained parts."""

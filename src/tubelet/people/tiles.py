@@ -1,0 +1,68 @@
+"""Where in an image a detector with a small square input looks: the whole frame, and squares that overlap.
+
+A 300 px network sees a person of 80 px in a 1080 px frame as 22 px and misses them. Squares of the short edge undo the
+stretching; finer squares bring small people to the size that the network finds best. All functions here are pure.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+MIN_OVERLAP = 0.4
+"""Part of a coarse square that the next one shares, at least."""
+
+MIN_FINE_OVERLAP = 0.3
+"""Part of a fine square that the next one shares, at least."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A rectangle of the image that the network sees at once; x1 and y1 are exclusive."""
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+
+
+def _starts(length: int, side: int, min_overlap: float) -> list[int]:
+    """Starts of the fewest squares of this side that cover `length` with at least `min_overlap` between neighbours."""
+    if side >= length:
+        return [0]
+    count = 1 + math.ceil((length - side) / (side * (1 - min_overlap)))
+    return [round(index * (length - side) / (count - 1)) for index in range(count)]
+
+
+def _grid(width: int, height: int, side: int, min_overlap: float) -> list[Tile]:
+    return [
+        Tile(x0, y0, min(x0 + side, width), min(y0 + side, height))
+        for y0 in _starts(height, side, min_overlap)
+        for x0 in _starts(width, side, min_overlap)
+    ]
+
+
+def plan_tiles(width: int, height: int, tile_px: int | None = None, *, coarse: bool = True) -> list[Tile]:
+    """The rectangles to search.
+
+    Always the whole frame; squares of the short edge along the long one unless the frame is nearly square; and, where
+    `tile_px` is given, a grid of finer squares of that side.
+
+    Args:
+        width: Of the image, in pixels.
+        height: Of the image, in pixels.
+        tile_px: Side of the fine squares. None: no fine squares. As large as the short edge or larger: none either.
+        coarse: Whether to lay squares of the short edge.
+
+    Raises:
+        ValueError: A size is not positive.
+    """
+    if width < 1 or height < 1 or (tile_px is not None and tile_px < 1):
+        raise ValueError(f"cannot tile {width} x {height} px with tile_px={tile_px}: sizes must be positive")
+    tiles = [Tile(0, 0, width, height)]
+    short, long = min(width, height), max(width, height)
+    if coarse and long > 1.15 * short:
+        tiles += _grid(width, height, short, MIN_OVERLAP)
+    if tile_px is not None and tile_px < short:
+        tiles += _grid(width, height, tile_px, MIN_FINE_OVERLAP)
+    return tiles
