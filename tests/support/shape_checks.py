@@ -1,7 +1,7 @@
 """Which annotations the tests check while they run: those of arrays, and nothing else.
 
-Checking every annotation would forbid what tests are right to do: hand a small stand-in to code that names a class, or a
-wrong type to code that must refuse it. A wrong shape or dtype is what no static checker sees, so that is checked here.
+Checking every annotation would forbid what tests are right to do: hand a small stand-in to code that names a class, or
+a wrong type to code that must refuse it. A wrong shape or dtype is what no static checker sees, so that is checked.
 """
 
 from __future__ import annotations
