@@ -47,7 +47,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An interpreter whose environment holds the wheel and borrows from the tests' environment what tubelet depends on."""
+    """An interpreter whose environment holds the wheel and borrows the dependencies from the tests' environment."""
     folder = tmp_path_factory.mktemp("installed") / "env"
     _run(sys.executable, "-m", "venv", "--without-pip", folder)
     interpreter = folder / "bin" / "python"
