@@ -51,6 +51,9 @@ class VideoReadError(VideoError):
         cause: One of `READ_CAUSES`.
         detail: What was found, in one sentence, and what to do about it.
         time_s: Where in the video it happened, if known.
+
+    Attributes:
+        partial: What was made of the part before the damage, where something was: its type is the business of who sets it.
     """
 
     def __init__(self, path: str | os.PathLike[str], cause: str, detail: str, time_s: float | None = None) -> None:
@@ -60,6 +63,7 @@ class VideoReadError(VideoError):
         self.cause = cause
         self.detail = detail
         self.time_s = time_s
+        self.partial: object | None = None
         where = "" if time_s is None else f" at {time_s:.2f} s"
         super().__init__(f"{self.path}: {cause}{where}: {detail}")
 

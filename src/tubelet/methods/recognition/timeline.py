@@ -92,6 +92,7 @@ class Recognition:
         timings_s: Seconds spent per stage: decode, detect, track, landmarks, classify.
         thumbnails: One or two per track.
         warnings: Things the user should know, in sentences.
+        rows: Every person's box in every frame; empty unless asked for.
     """
 
     source: str
@@ -105,6 +106,7 @@ class Recognition:
     timings_s: dict[str, float] = field(default_factory=dict)
     thumbnails: list[Thumbnail] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    rows: list[TrackRow] = field(default_factory=list, repr=False)
 
     @property
     def track_ids(self) -> list[int]:

@@ -1,0 +1,206 @@
+"""Class probabilities of moments -> segments of action, one person at a time, with a bounded delay.
+
+The most likely path through the classes is found by Viterbi decoding in which every change of label costs `change_cost`, so that one
+doubtful moment does not break a walk in two. Abstaining is a state of its own: its likelihood is the threshold, so a stretch is
+`unknown` where no class stays above it. The decision about a moment falls `lag` moments later and is never revised, which is why a
+stream and a file give the same segments.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Float64, Int
+
+from tubelet.methods.recognition.timeline import UNKNOWN, Segment
+
+_FLOOR = 1e-6  # smallest probability whose logarithm is taken
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmenterSettings:
+    """How probabilities become segments.
+
+    Attributes:
+        min_score: Abstain where the best class stays below this probability.
+        min_duration_s: A shorter stretch is taken into the one before it.
+        change_cost: Cost of a change of label in nats; 3 means that a change must make what is seen 20 times likelier.
+        lag: Moments between a moment and the decision about it.
+        num_runners_up: How many next classes a segment names.
+    """
+
+    min_score: float
+    min_duration_s: float = 0.4
+    change_cost: float = 3.0
+    lag: int = 15
+    num_runners_up: int = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionEvent:
+    """Something that became certain about one person.
+
+    Attributes:
+        kind: `begin` when a label starts, `end` when its segment is complete.
+        track_id: Which person.
+        time_s: The moment in the video that the event speaks of.
+        label: The label that begins or ended.
+        segment: The complete segment, for `end` only.
+    """
+
+    kind: Literal["begin", "end"]
+    track_id: int
+    time_s: float
+    label: str
+    segment: Segment | None = None
+
+
+@dataclass
+class _Run:
+    """Moments in a row with one state."""
+
+    state: int
+    start_s: float
+    total: Float64[np.ndarray, " classes"]
+    count: int
+
+
+class Segmenter:
+    """Segments one person's time as probabilities arrive.
+
+    Args:
+        labels: Class names, in the order of the probabilities.
+        allowed: The labels to report; the others count as probability 0. All if None.
+        track_id: Whose time it is.
+        start_s: When the person appeared: the first segment starts here.
+        settings: How probabilities become segments.
+    """
+
+    def __init__(
+        self,
+        labels: tuple[str, ...],
+        *,
+        track_id: int,
+        start_s: float,
+        settings: SegmenterSettings,
+        allowed: frozenset[str] | None = None,
+    ) -> None:
+        self._labels = labels
+        self._mask = np.array([allowed is None or label in allowed for label in labels])
+        self._settings = settings
+        self._track_id = track_id
+        self._start_s = start_s
+        self._scores: Float64[np.ndarray, " states"] | None = None
+        self._waiting: deque[tuple[float, Float64[np.ndarray, " classes"], Int[np.ndarray, " states"]]] = deque()
+        self._current: _Run | None = None
+        self._pending: _Run | None = None
+
+    def push(self, time_s: float, probabilities: Float[np.ndarray, " classes"]) -> list[ActionEvent]:
+        """Takes in the class probabilities of the next moment."""
+        seen = np.where(self._mask, probabilities, 0.0).astype(np.float64)
+        emission = np.log(np.maximum(np.append(seen, self._settings.min_score), _FLOOR))
+        if self._scores is None:
+            came_from = np.arange(len(emission))
+            self._scores = emission
+        else:
+            best = int(self._scores.argmax())
+            stays = self._scores >= self._scores[best] - self._settings.change_cost
+            came_from = np.where(stays, np.arange(len(emission)), best)
+            self._scores = (
+                np.where(stays, self._scores, self._scores[best] - self._settings.change_cost)
+                - self._scores[best]  # only differences matter; this keeps them finite over hours
+                + emission
+            )
+        self._waiting.append((time_s, seen, came_from))
+        return self._decide() if len(self._waiting) > self._settings.lag else []
+
+    def finish(self, end_s: float) -> list[ActionEvent]:
+        """Decides all that waits and closes the last segment at `end_s`."""
+        events: list[ActionEvent] = []
+        while self._waiting:
+            events += self._decide()
+        if self._pending is not None and self._current is not None:
+            if end_s - self._pending.start_s >= self._settings.min_duration_s:
+                events += self._promote()
+            else:
+                self._absorb()
+        if self._current is None:  # no moment was ever classified: the person was seen, the action was not
+            silent = np.zeros(len(self._labels))
+            self._current = _Run(len(self._labels), self._start_s, silent, 0)
+            events.append(self._begins(self._current))
+        events.append(self._ends(self._current, end_s))
+        self._current = None
+        return events
+
+    def _decide(self) -> list[ActionEvent]:
+        """Fixes the state of the oldest waiting moment by walking the best path back to it."""
+        assert self._scores is not None  # noqa: S101 - narrows the type: something waits, so something was scored
+        state = int(self._scores.argmax())
+        for _, _, came_from in reversed(list(self._waiting)[1:]):
+            state = int(came_from[state])
+        time_s, seen, _ = self._waiting.popleft()
+        return self._extend(state, time_s, seen)
+
+    def _extend(self, state: int, time_s: float, seen: Float64[np.ndarray, " classes"]) -> list[ActionEvent]:
+        if self._current is None:
+            self._current = _Run(state, self._start_s, seen.copy(), 1)
+            return [self._begins(self._current)]
+        if state == self._current.state:
+            self._absorb()
+            self._add(self._current, seen)
+            return []
+        if self._pending is None or self._pending.state != state:
+            self._absorb()
+            self._pending = _Run(state, time_s, seen.copy(), 1)
+        else:
+            self._add(self._pending, seen)
+        if time_s - self._pending.start_s >= self._settings.min_duration_s:
+            return self._promote()
+        return []
+
+    @staticmethod
+    def _add(run: _Run, seen: Float64[np.ndarray, " classes"]) -> None:
+        run.total += seen
+        run.count += 1
+
+    def _absorb(self) -> None:
+        """A stretch too short to stand alone belongs to the one before it."""
+        if self._pending is not None and self._current is not None:
+            self._current.total += self._pending.total
+            self._current.count += self._pending.count
+        self._pending = None
+
+    def _promote(self) -> list[ActionEvent]:
+        """The pending stretch is long enough: the current one ends where it starts."""
+        assert self._current is not None and self._pending is not None  # noqa: S101 - narrows the type
+        events = [self._ends(self._current, self._pending.start_s)]
+        self._current, self._pending = self._pending, None
+        events.append(self._begins(self._current))
+        return events
+
+    def _begins(self, run: _Run) -> ActionEvent:
+        label = UNKNOWN if run.state == len(self._labels) else self._labels[run.state]
+        return ActionEvent(kind="begin", track_id=self._track_id, time_s=run.start_s, label=label)
+
+    def _ends(self, run: _Run, end_s: float) -> ActionEvent:
+        mean = run.total / max(run.count, 1)
+        order = np.argsort(-mean, kind="stable")
+        best = int(order[0]) if run.state == len(self._labels) else run.state
+        probability = float(mean[best])
+        abstains = run.state == len(self._labels) or probability < self._settings.min_score
+        others = [int(index) for index in order if index != best and mean[index] > 0]
+        segment = Segment(
+            track_id=self._track_id,
+            start_s=run.start_s,
+            end_s=end_s,
+            label=UNKNOWN if abstains else self._labels[best],
+            probability=probability,
+            best_label=self._labels[best],
+            runners_up=tuple(
+                (self._labels[index], float(mean[index])) for index in others[: self._settings.num_runners_up]
+            ),
+        )
+        return ActionEvent(kind="end", track_id=self._track_id, time_s=end_s, label=segment.label, segment=segment)
