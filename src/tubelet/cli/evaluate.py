@@ -1,0 +1,46 @@
+"""`tubelet evaluate`: measures what a training left behind."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds `tubelet evaluate`."""
+    parser = subparsers.add_parser(
+        "evaluate",
+        help="measure a trained run",
+        description="Evaluates a run by its own method, writes report.json and prints the table. "
+        "The exit code is 1 if some items could not be scored.",
+    )
+    parser.add_argument("run_path", metavar="RUN", help="a run folder that `tubelet train --out` made")
+    parser.add_argument("--out", metavar="DIR", help="where report.json goes, instead of into RUN")
+    parser.add_argument("--overwrite", action="store_true", help="replace a report.json that is there")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Evaluates a run."""
+    from tubelet.cli.finder import find_recipe
+    from tubelet.configs import from_json
+    from tubelet.errors import ConfigError, OutputExistsError
+    from tubelet.runs import Report, RunDirectory
+
+    directory = RunDirectory.open(arguments.run_path)
+    report_path = directory.report_path if arguments.out is None else Path(arguments.out) / "report.json"
+    if report_path.exists() and not arguments.overwrite:
+        raise OutputExistsError(f"{report_path} is there already; add --overwrite to replace it, or give another --out")
+    stored = directory.description()
+    if not isinstance(stored.get("recipe"), str):
+        raise ConfigError(f"{directory.config_path} names no recipe; only runs of `tubelet train` can be evaluated")
+    recipe = find_recipe(stored["recipe"])
+    config = from_json(type(recipe.config()), stored.get("config"))
+    report = recipe.action("evaluate")(config, directory)
+    if not isinstance(report, Report):
+        raise ConfigError(f"{recipe.name}: evaluate returned {type(report).__name__}; it must return a Report")
+    report_path.parent.mkdir(parents=True, exist_ok=True)
+    report.write(report_path)
+    print(report.to_markdown())
+    print(f"report: {report_path}")
+    return 0 if report.is_complete else 1

@@ -1,0 +1,145 @@
+"""Finds what a run is made of by import path: `recognition:mocap_skeleton`, or any `package.module:function`.
+
+A method of tubelet is a folder in `tubelet.methods`; its recipes are the functions of its `recipes.py`, and `train` and
+`evaluate` are the functions of that name in its `train.py` and `evaluate.py`. A module from elsewhere holds the recipe
+function, and `train` and `evaluate` beside it, or in modules of that name in the same package.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from tubelet.configs import suggestion
+from tubelet.errors import ConfigError
+
+# What code that runs on import raises. Not Exception: what is none of these is a defect and keeps its traceback.
+_IMPORT_FAILURES = (
+    ImportError,
+    SyntaxError,
+    NameError,
+    AttributeError,
+    TypeError,
+    ValueError,
+    LookupError,
+    OSError,
+    RuntimeError,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """A run that can be named.
+
+    Attributes:
+        name: As it was typed.
+        module: Full name of the module that holds the recipe function.
+        function: Takes nothing and returns a complete config.
+    """
+
+    name: str
+    module: str
+    function: Callable[[], Any]
+
+    def config(self) -> object:
+        """The recipe's config.
+
+        Raises:
+            ConfigError: The function returns no dataclass instance.
+        """
+        config = self.function()
+        if not dataclasses.is_dataclass(config) or isinstance(config, type):
+            raise ConfigError(f"{self.name} returned {config!r}; a recipe returns a config, a frozen dataclass")
+        return config
+
+    def action(self, name: str) -> Callable[..., Any]:
+        """The function `train` or `evaluate` that goes with the recipe.
+
+        Raises:
+            ConfigError: There is none, or its module failed to import.
+        """
+        beside: Callable[..., Any] | None = getattr(_module(self.module), name, None)
+        if callable(beside):
+            return beside
+        sibling = f"{self.module.rpartition('.')[0]}.{name}".lstrip(".")
+        module = _module_or_none(sibling)
+        found: Callable[..., Any] | None = None if module is None else getattr(module, name, None)
+        if not callable(found):
+            raise ConfigError(
+                f"{self.name} cannot {name}: there is no function {name} in {self.module} nor in a module {sibling}"
+            )
+        return found
+
+
+def find_recipe(name: str) -> Recipe:
+    """The recipe that `METHOD:RECIPE` or `package.module:function` names.
+
+    Raises:
+        ConfigError: There is no such method, module or recipe (with the nearest name), or it failed to import (with the
+            original error).
+    """
+    where, colon, function_name = name.partition(":")
+    if not colon or not where or not function_name:
+        raise ConfigError(f"{name!r} does not name a run; give METHOD:RECIPE, for example recognition:mocap_skeleton")
+    if "." in where:
+        module_name, kind, others = where, "module", []
+    else:
+        module_name, kind, others = f"tubelet.methods.{where}.recipes", "method", methods()
+        if where not in others:
+            raise ConfigError(f"no such method {where!r}; {suggestion(where, others)}")
+    module = _module_or_none(module_name)
+    if module is None:
+        raise ConfigError(
+            f"no such {kind} {where!r}: there is no module {module_name}; check the spelling and the path"
+        )
+    function = getattr(module, function_name, None)
+    if not inspect.isfunction(function):
+        raise ConfigError(f"{where} has no recipe {function_name!r}; {suggestion(function_name, recipes(module))}")
+    return Recipe(name, module_name, function)
+
+
+def methods() -> list[str]:
+    """Names of the methods that ship, without importing them."""
+    import tubelet.methods
+
+    return sorted(module.name for module in pkgutil.iter_modules(tubelet.methods.__path__) if module.ispkg)
+
+
+def recipes(module: ModuleType) -> list[str]:
+    """Public functions that a module defines and that take no arguments."""
+    return [
+        name
+        for name, function in inspect.getmembers(module, inspect.isfunction)
+        if not name.startswith("_")
+        and function.__module__ == module.__name__
+        and not inspect.signature(function).parameters
+    ]
+
+
+def _module_or_none(name: str) -> ModuleType | None:
+    """The module, or None if there is none of that name; an error inside of it is told, not taken for absence."""
+    parts = name.split(".")
+    for length in range(1, len(parts) + 1):
+        prefix = ".".join(parts[:length])
+        if length > 1 and not hasattr(importlib.import_module(prefix.rpartition(".")[0]), "__path__"):
+            return None  # the parent is a single file
+        try:
+            if importlib.util.find_spec(prefix) is None:
+                return None
+        except ValueError:
+            return None  # an empty part, as in "a..b"
+        _module(prefix)
+    return _module(name)
+
+
+def _module(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except _IMPORT_FAILURES as error:
+        raise ConfigError(f"{name} failed to import: {type(error).__name__}: {error}") from error
