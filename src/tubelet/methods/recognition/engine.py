@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from tubelet.errors import VideoReadError
-from tubelet.methods.recognition.classify import ActionModel, PersonClassifier
+from tubelet.methods.recognition.classify import Classifier, PersonClassifier
 from tubelet.methods.recognition.segmenter import ActionEvent, SegmenterSettings
 from tubelet.methods.recognition.thumbnails import ThumbnailKeeper
 from tubelet.methods.recognition.timeline import Thumbnail, TrackRow
@@ -109,7 +109,7 @@ class Engine:
         *,
         detector: Detector,
         landmarks: Landmarks,
-        model: ActionModel,
+        model: Classifier,
         segmenting: SegmenterSettings,
         allowed: frozenset[str] | None = None,
         tracking: TrackerSettings | None = None,

@@ -1,0 +1,76 @@
+"""The `tubelet` command: parses, calls, and turns errors into sentences and exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from tubelet import __version__
+from tubelet.cli import evaluate, info, models, recognize, score, train, weights
+from tubelet.errors import TubeletError, VideoReadError
+
+DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+
+_EPILOG = """exit codes: 0 done (also when nobody is found), 1 some source failed, 2 wrong usage or configuration, 130 interrupted.
+tubelet sends nothing anywhere: no telemetry. It downloads only the weights files that `tubelet weights list` names."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser with all sub-commands; builds without importing anything heavy."""
+    parser = argparse.ArgumentParser(
+        prog="tubelet",
+        description="See who does what, from when to when, in a video.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"tubelet {__version__}")
+    parser.add_argument("--traceback", action="store_true", help="show where in the code an error was raised")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for module in (recognize, score, info, models, weights, train, evaluate):
+        module.add_parser(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command line.
+
+    Args:
+        argv: Arguments without the program's name; those of the process if None.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        arguments = build_parser().parse_args(argv)
+    except SystemExit as stop:  # argparse has printed help or what is wrong
+        return stop.code if isinstance(stop.code, int) else WRONG_USAGE
+    try:
+        code: int = arguments.run(arguments)
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        print("tubelet: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # `tubelet … | head`: the reader has what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except TubeletError as error:
+        if arguments.traceback:
+            raise
+        print(f"tubelet: error: {error}", file=sys.stderr)
+        return FAILED if isinstance(error, VideoReadError) else WRONG_USAGE
+    except Exception as error:  # noqa: BLE001 - the one place where anything may end up
+        if arguments.traceback:
+            raise
+        print(
+            f"tubelet: unexpected error: {type(error).__name__}: {error}\n"
+            "This is a defect of tubelet. Run again with `tubelet --traceback …` and report what it prints.",
+            file=sys.stderr,
+        )
+        return FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,223 @@
+"""What `tubelet recognize` does once its words are parsed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from types import FrameType
+
+from tubelet.errors import ConfigError, VideoReadError
+from tubelet.methods.recognition.documents import Failure, actions_document, event_document, now_utc
+from tubelet.methods.recognition.draw import draw_video
+from tubelet.methods.recognition.outputs import ResultWriter, SourceWriter
+from tubelet.methods.recognition.recognizer import Recognizer
+from tubelet.methods.recognition.segmenter import ActionEvent
+from tubelet.methods.recognition.timeline import UNKNOWN, Recognition
+from tubelet.runs.progress import Progress
+from tubelet.video import Source, expand_sources, probe
+
+DONE, FAILED, INTERRUPTED = 0, 1, 130
+
+
+def recognize_sources(options: argparse.Namespace, *, command: str) -> int:
+    """Recognises every source and reports; one that cannot be read becomes a listed failure and the others go on.
+
+    Args:
+        options: As `tubelet recognize` parses them.
+        command: The command line, for the record.
+
+    Returns:
+        The exit code: 0 done, 1 some source failed, 130 interrupted.
+
+    Raises:
+        ConfigError: If options contradict each other.
+        OutputExistsError: If results are in the way; nothing was done then.
+    """
+    _check(options)
+    sources = expand_sources(options.sources)
+    live = [source for source in sources if source.is_live]
+    if live and len(sources) > 1:
+        raise ConfigError(f"{live[0].name} is a live source; give it alone, it may never end")
+    writer = None
+    if options.out is not None:
+        names = [source.name for source in sources]
+        writer = ResultWriter(options.out, names, command=command, overwrite=options.overwrite)
+    with ExitStack() as stack:
+        progress = stack.enter_context(Progress())
+        recognizer = Recognizer(
+            options.model,
+            detector=options.detector,
+            fast=options.fast,
+            device=options.device,
+            labels=None if options.labels is None else [label.strip() for label in options.labels.split(",")],
+            min_score=options.min_score,
+            min_duration_s=options.min_duration,
+            notify=_say,
+        )
+        _say(f"people are found with {recognizer.detector_name}: {recognizer.detector_reason}")
+        job = _Job(recognizer, options, writer, progress)
+        if writer is not None:
+            stack.enter_context(writer)
+        with job.interruptible():
+            for source in sources:
+                if not job.is_interrupted:
+                    job.do(source)
+    return job.report(command)
+
+
+def _check(options: argparse.Namespace) -> None:
+    start_s = options.start or 0.0
+    if options.end is not None and options.end <= start_s:
+        raise ConfigError(f"--end is {options.end:g} s; it must be later than --start ({start_s:g} s)")
+    for name, given in (("--overwrite", options.overwrite), ("--no-video", options.no_video)):
+        if given and options.out is None:
+            raise ConfigError(f"{name} is for results in a folder; name the folder with --out DIR")
+
+
+def _say(sentence: str) -> None:
+    print(f"tubelet: {sentence}", file=sys.stderr)
+
+
+class _Job:
+    """The sources of one command, one after the other."""
+
+    def __init__(
+        self, recognizer: Recognizer, options: argparse.Namespace, results: ResultWriter | None, progress: Progress
+    ) -> None:
+        self.is_interrupted = False
+        self._recognizer = recognizer
+        self._options = options
+        self._results = results
+        self._progress = progress
+        self._recognitions: list[Recognition] = []
+        self._failures: list[Failure] = []
+        self._prints_events = False
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """The first Ctrl-C ends the reading, so that what was found is kept; the second stops at once."""
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            if self.is_interrupted:
+                raise KeyboardInterrupt
+            self.is_interrupted = True
+            _say("stopping; what was found so far is kept (Ctrl-C again to stop at once)")
+
+        before = signal.signal(signal.SIGINT, stop)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def do(self, source: Source) -> None:
+        """Recognises one source and writes what belongs to it."""
+        self._prints_events = source.is_live and self._options.json
+        try:
+            if self._results is None:
+                self._recognize(source, None)
+            else:
+                with self._results.source(source.name) as sink:
+                    self._recognize(source, sink)
+                    self._draw(source, sink)
+        except VideoReadError as error:
+            self._failures.append(Failure.of(source.name, error))
+            if self._results is not None:
+                self._results.fail(source.name, error)
+            _say(f"error: {error}")
+
+    def _recognize(self, source: Source, sink: SourceWriter | None) -> None:
+        task = self._progress.add(source.name, total=self._expected_frames(source), unit="frames")
+        try:
+            recognition = self._recognizer.recognize(
+                source.address,
+                start_s=self._options.start,
+                end_s=self._options.end,
+                on_row=None if sink is None else sink.add,
+                on_frame=lambda frame: task.advance(),
+                on_event=lambda event: self._tell(source.name, event),
+                should_stop=lambda: self.is_interrupted,
+            )
+        except VideoReadError as error:
+            if isinstance(error.partial, Recognition):
+                self._keep(error.partial, source, sink)
+            raise
+        finally:
+            task.finish()
+        if self.is_interrupted:
+            recognition.warnings.append(f"interrupted after {recognition.duration_s:.1f} s")
+        self._keep(recognition, source, sink)
+
+    def _keep(self, recognition: Recognition, source: Source, sink: SourceWriter | None) -> None:
+        recognition.source = source.name
+        self._recognitions.append(recognition)
+        if sink is not None:
+            sink.finish(recognition)
+
+    def _draw(self, source: Source, sink: SourceWriter) -> None:
+        """Draws the annotated video in a second pass, which live sources do not have."""
+        if self._options.no_video or source.is_live or self.is_interrupted or sink.recognition is None:
+            return
+        path = sink.media_path("annotated.mp4")
+        task = self._progress.add(f"drawing {path.name}", total=sink.recognition.num_frames, unit="frames")
+        draw_video(
+            source.name,
+            sink.rows(),
+            sink.recognition,
+            path,
+            start_s=self._options.start,
+            end_s=self._options.end,
+            on_frame=task.advance,
+        )
+        task.finish()
+        sink.add_video(path, offset_s=self._options.start or 0.0)
+
+    def _expected_frames(self, source: Source) -> float | None:
+        if source.is_live:
+            return None
+        info = probe(source.name)
+        end_s = min(self._options.end or info.duration_s, info.duration_s)
+        return max(round((end_s - (self._options.start or 0.0)) * info.average_fps), 1)
+
+    def _tell(self, source: str, event: ActionEvent) -> None:
+        if self._prints_events:
+            print(json.dumps(event_document(source, event), ensure_ascii=False, allow_nan=False), flush=True)
+
+    def report(self, command: str) -> int:
+        """Prints the result and the failures, and gives the exit code."""
+        if self._options.json and not self._prints_events:
+            document = actions_document(self._recognitions, self._failures, command=command, created=now_utc())
+            print(json.dumps(document, ensure_ascii=False, allow_nan=False))
+        elif not self._options.json:
+            for recognition in self._recognitions:
+                print(to_table(recognition))
+        if self._failures:
+            _say(f"{len(self._failures)} source(s) failed:")
+            for failure in self._failures:
+                print(f"  {failure.message}", file=sys.stderr)
+        if self._results is not None and self._results.report_path.exists():
+            print(f"report: {self._results.report_path}", file=sys.stderr if self._options.json else sys.stdout)
+        if self.is_interrupted:
+            return INTERRUPTED
+        return FAILED if self._failures else DONE
+
+
+def to_table(recognition: Recognition) -> str:
+    """One line per segment, for a person to read."""
+    head = f"{recognition.source}: {recognition.duration_s:.1f} s, {len(recognition.track_ids)} people"
+    if not recognition.segments:
+        return f"{head}\n  nobody was found"
+    lines = [head, f"  {'person':>6}  {'from':>8}  {'to':>8}  {'label':<14} {'probability':>11}"]
+    for segment in recognition.segments:
+        note = f"  (perhaps {segment.best_label})" if segment.label == UNKNOWN else ""
+        lines.append(
+            f"  {segment.track_id:>6}  {segment.start_s:>7.2f}s  {segment.end_s:>7.2f}s  {segment.label:<14} "
+            f"{segment.probability:>11.2f}{note}"
+        )
+    return "\n".join(lines + [f"  note: {warning}" for warning in recognition.warnings])
+
+
+__all__ = ["recognize_sources", "to_table"]

@@ -1,0 +1,271 @@
+"""The public door: load once, then recognise files, arrays, frame iterators and cameras."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from tubelet.errors import ConfigError, VideoReadError
+from tubelet.methods.recognition.classify import ActionModel, load_action_model
+from tubelet.methods.recognition.engine import ANALYSIS_HZ, Engine, EngineOutput
+from tubelet.methods.recognition.segmenter import ActionEvent, SegmenterSettings
+from tubelet.methods.recognition.timeline import Recognition, Thumbnail, TrackRow
+from tubelet.people.detector import load_detector
+from tubelet.people.landmarks import LandmarkModel
+from tubelet.people.tiles import choose_tile_px
+from tubelet.video import Clip, Frame, VideoInfo, probe, read_frames
+
+Source = str | os.PathLike[str] | int | Clip | UInt8[np.ndarray, "time height width 3"] | Iterable[Frame]
+"""A file, a camera index or `rtsp://` address, a clip, an array of RGB frames (with `fps`), or frames in order of time."""
+
+
+class Recognizer:
+    """Finds people, follows them, and says what each does from when to when.
+
+    Loading takes a second or two; one object serves any number of sources, one after the other.
+
+    Args:
+        model: `default`, or the folder of a run of `tubelet train recognition:…`.
+        detector: `auto`, `oidv4` (better, its file comes through npm) or `ssdlite` (pip alone). `auto` says which it took.
+        fast: Search each frame in one pass and estimate poses half as often: about twice as fast, and small people are missed.
+        device: Where the action model runs: `cpu` or `cuda`. Detector and landmarks always run on the CPU.
+        labels: Report these actions only; anything else is `unknown`. All labels of the model if None.
+        min_score: Abstain below this probability. The model's own calibrated threshold if None.
+        min_duration_s: Shorter segments are taken into the one before.
+        notify: Called with a sentence when a weights file is fetched.
+
+    Raises:
+        ConfigError: If an option has a value that is not allowed.
+        WeightsError: If a weights file is missing and cannot be brought.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] = "default",
+        *,
+        detector: str = "auto",
+        fast: bool = False,
+        device: str = "cpu",
+        labels: Iterable[str] | None = None,
+        min_score: float | None = None,
+        min_duration_s: float = 0.4,
+        notify: Callable[[str], None] | None = None,
+    ) -> None:
+        if detector not in ("auto", "oidv4", "ssdlite"):
+            raise ConfigError(f"detector is {detector!r}; allowed: auto, oidv4, ssdlite")
+        if min_score is not None and not 0 <= min_score <= 1:
+            raise ConfigError(f"min_score is {min_score}; a probability from 0 to 1 is needed")
+        if not min_duration_s >= 0:
+            raise ConfigError(f"min_duration_s is {min_duration_s}; 0 or more seconds are needed")
+        self._model = load_action_model(model, device=device)
+        self._allowed = _check_labels(labels, self._model.labels)
+        self._detector = load_detector(detector, fast=fast, notify=notify)
+        self._landmarks = LandmarkModel(notify=notify)
+        self._fast = fast
+        self._segmenting = SegmenterSettings(
+            min_score=self._model.min_score if min_score is None else min_score, min_duration_s=min_duration_s
+        )
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The actions that the model knows."""
+        return self._model.labels
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """What the model is, where it comes from, and what evidence there is for each class."""
+        return self._model.card
+
+    @property
+    def detector_name(self) -> str:
+        """Which person detector was loaded."""
+        return self._detector.name
+
+    @property
+    def detector_reason(self) -> str:
+        """Why that one."""
+        return self._detector.reason
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The options that results depend on."""
+        return {
+            "detector": self._detector.name,
+            "fast": self._fast,
+            "labels": None if self._allowed is None else sorted(self._allowed),
+            "min_score": self._segmenting.min_score,
+            "min_duration_s": self._segmenting.min_duration_s,
+        }
+
+    def recognize(
+        self,
+        source: Source,
+        *,
+        fps: float | None = None,
+        start_s: float | None = None,
+        end_s: float | None = None,
+        keep_rows: bool = False,
+        on_row: Callable[[TrackRow], None] | None = None,
+        on_frame: Callable[[Frame], None] | None = None,
+        on_event: Callable[[ActionEvent], None] | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> Recognition:
+        """Recognises a whole source.
+
+        Args:
+            source: A file, camera, clip, array or iterator of frames.
+            fps: Frames per second of an array; needed there and nowhere else.
+            start_s: Begin here.
+            end_s: Stop before this.
+            keep_rows: Keep every person's box in every frame in `Recognition.rows`. Memory then grows with the video.
+            on_row: Called with every box as it becomes certain, in order of time.
+            on_frame: Called with every frame as it is read: for progress.
+            on_event: Called when an action begins or ends.
+            should_stop: Asked at every frame; when true, reading ends there as if the source did.
+
+        Raises:
+            VideoReadError: If the source cannot be read. Where some of it could, `error.partial` is the Recognition up to there.
+        """
+        engine = self._engine()
+        name, info, frames = _open(source, fps=fps, start_s=start_s, end_s=end_s)
+        result = Recognition(
+            source=name,
+            info=info,
+            segments=[],
+            model=self.card,
+            detector=self._detector.name,
+            settings={**self.settings, "start_s": start_s, "end_s": end_s},
+            num_frames=0,
+            duration_s=0.0,
+        )
+        failure: VideoReadError | None = None
+        try:
+            for output in engine.run(_watched(frames, on_frame, should_stop)):
+                _take(result, output, keep_rows)
+                if on_row is not None and isinstance(output, TrackRow):
+                    on_row(output)
+                elif on_event is not None and isinstance(output, ActionEvent):
+                    on_event(output)
+        except VideoReadError as error:
+            failure = error
+        result.segments.sort(key=lambda segment: (segment.track_id, segment.start_s))
+        result.num_frames = engine.state.num_frames
+        result.duration_s = engine.state.duration_s
+        result.timings_s = dict(engine.state.timings_s)
+        if failure is not None:
+            if result.num_frames:
+                result.warnings.append(f"reading stopped early: {failure}")
+                failure.partial = result
+            raise failure
+        return result
+
+    def stream(
+        self, source: Source, *, fps: float | None = None, start_s: float | None = None, end_s: float | None = None
+    ) -> Iterator[ActionEvent]:
+        """Yields the beginning and end of every segment as soon as it is certain, about two seconds after it happened.
+
+        The segments are those of `recognize` on the same frames.
+
+        Raises:
+            VideoReadError: If the source cannot be read, after the events up to there.
+        """
+        _, _, frames = _open(source, fps=fps, start_s=start_s, end_s=end_s)
+        for output in self._engine().run(frames):
+            if isinstance(output, ActionEvent):
+                yield output
+
+    def _engine(self) -> Engine:
+        return Engine(
+            detector=self._detector,
+            landmarks=self._landmarks,
+            model=self._model,
+            segmenting=self._segmenting,
+            allowed=self._allowed,
+            choose_tile_px=None if self._fast else choose_tile_px,
+            analysis_hz=ANALYSIS_HZ / 2 if self._fast else ANALYSIS_HZ,
+        )
+
+
+def recognize(source: Source, *, fps: float | None = None, **options: Any) -> Recognition:
+    """Recognises one source with a `Recognizer` made for it; for more than one source, make the `Recognizer` yourself.
+
+    Args:
+        source: A file, camera, clip, array or iterator of frames.
+        fps: Frames per second of an array.
+        options: Those of `Recognizer`.
+    """
+    return Recognizer(**options).recognize(source, fps=fps)
+
+
+def _check_labels(labels: Iterable[str] | None, known: tuple[str, ...]) -> frozenset[str] | None:
+    if labels is None:
+        return None
+    chosen = frozenset(labels)
+    odd = sorted(chosen - set(known))
+    if odd or not chosen:
+        raise ConfigError(f"labels are {sorted(chosen)}; the model knows {', '.join(known)}")
+    return chosen
+
+
+def _open(
+    source: Source, *, fps: float | None, start_s: float | None, end_s: float | None
+) -> tuple[str, VideoInfo | None, Iterable[Frame]]:
+    """Name, facts and frames of a source."""
+    if isinstance(source, np.ndarray):
+        if fps is None or not fps > 0:
+            raise ConfigError(f"fps is {fps}; an array of frames needs its frames per second, more than 0")
+        if source.ndim != 4 or source.shape[3] != 3 or source.dtype != np.uint8:
+            raise ValueError(f"the array is {source.dtype} {source.shape}; uint8 (time, height, width, 3) is needed")
+        times_s = np.arange(len(source)) / fps
+        return "array", None, _between(_numbered(source, times_s), start_s, end_s)
+    if fps is not None:
+        raise ConfigError(f"fps is {fps}; it is for arrays only, other sources carry their times")
+    if isinstance(source, Clip):
+        return str(source.source), None, _between(_numbered(source.frames, source.timestamps_s), start_s, end_s)
+    if isinstance(source, (str, os.PathLike, int)):
+        name = str(source)
+        info = probe(name) if Path(name).exists() else None
+        return name, info, read_frames(source, start_s=start_s, end_s=end_s)
+    return "frames", None, _between(source, start_s, end_s)
+
+
+def _numbered(images: UInt8[np.ndarray, "time height width 3"], times_s: np.ndarray) -> Iterator[Frame]:
+    for index, (image, time_s) in enumerate(zip(images, times_s, strict=True)):
+        yield Frame(image=image, time_s=float(time_s), index=index)
+
+
+def _between(frames: Iterable[Frame], start_s: float | None, end_s: float | None) -> Iterator[Frame]:
+    for frame in frames:
+        if end_s is not None and frame.time_s >= end_s:
+            return
+        if start_s is None or frame.time_s >= start_s:
+            yield frame
+
+
+def _watched(
+    frames: Iterable[Frame], on_frame: Callable[[Frame], None] | None, should_stop: Callable[[], bool] | None
+) -> Iterator[Frame]:
+    for frame in frames:
+        if should_stop is not None and should_stop():
+            return
+        if on_frame is not None:
+            on_frame(frame)
+        yield frame
+
+
+def _take(result: Recognition, output: EngineOutput, keep_rows: bool) -> None:
+    if isinstance(output, TrackRow):
+        if keep_rows:
+            result.rows.append(output)
+    elif isinstance(output, Thumbnail):
+        result.thumbnails.append(output)
+    elif output.segment is not None:
+        result.segments.append(output.segment)
+
+
+__all__ = ["ActionModel", "Recognizer", "Source", "recognize"]
