@@ -1,0 +1,247 @@
+"""The annotated video: boxes, skeletons and labels where the people are, and a timeline strip below the picture.
+
+A second pass over the file. Only the pixels of lines, labels and the strip are touched: label plates are made once
+and blended into the few pixels they cover, and the strip is drawn once per page of time.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from tubelet.methods.recognition.palette import Colour, ink_on, person_colour
+from tubelet.methods.recognition.strip import TimelineStrip
+from tubelet.methods.recognition.subtitles import percent
+from tubelet.methods.recognition.timeline import Recognition, Segment, TrackRow
+from tubelet.methods.recognition.typesetting import Plate, blend, label_plate
+from tubelet.skeletons import BLAZEPOSE_33
+from tubelet.video import Frame
+
+MIN_VISIBILITY = 0.3
+_HEAD_JOINTS = 11  # nose, eyes, ears and mouth: a face full of lines hides who it is
+_MAX_PLATES = 256
+
+Image = UInt8[np.ndarray, "height width 3"]
+
+
+@dataclass(frozen=True)
+class _Pen:
+    """Sizes in pixels that follow from the height of the frame."""
+
+    line: int
+    text: int
+    joint: int
+
+    @classmethod
+    def for_frame(cls, width: int, height: int) -> _Pen:
+        scale = min(width, height) / 1080
+        return cls(line=max(1, round(3 * scale)), text=max(11, round(25 * scale)), joint=max(1, round(4.5 * scale)))
+
+
+class Annotator:
+    """Draws what was recognised into frames of one source.
+
+    Args:
+        recognition: What was recognised in the source.
+        width: Of the frames, pixels.
+        height: Of the frames, pixels.
+    """
+
+    def __init__(self, recognition: Recognition, *, width: int, height: int) -> None:
+        self._pen = _Pen.for_frame(width, height)
+        self._strip = TimelineStrip(recognition, width=width, text_px=max(10, round(self._pen.text * 0.72)))
+        self._segments = {track_id: recognition.of_track(track_id) for track_id in recognition.track_ids}
+        self._starts = {track_id: [segment.start_s for segment in own] for track_id, own in self._segments.items()}
+        self._plates: OrderedDict[tuple[int, str, bool], Plate] = OrderedDict()
+        self._height, self._width = height, width
+        # Encoders of ordinary video want even sizes; the strip takes up the difference.
+        rows = height + self._strip.height
+        self._canvas = np.zeros((rows + rows % 2, width + width % 2, 3), np.uint8)
+
+    @property
+    def width(self) -> int:
+        """Of annotated pictures, pixels."""
+        return int(self._canvas.shape[1])
+
+    @property
+    def height(self) -> int:
+        """Of annotated pictures, strip included, pixels."""
+        return int(self._canvas.shape[0])
+
+    def draw(self, frame: Frame, rows: Sequence[TrackRow]) -> Image:
+        """One annotated picture.
+
+        Args:
+            frame: As decoded; it is not changed.
+            rows: Where people are in this frame; may be empty.
+
+        Returns:
+            The picture with the strip below it. The same array is used again by the next call.
+        """
+        picture = self._canvas[: self._height, : self._width]
+        np.copyto(picture, frame.image)
+        # Nearer people, who reach lower in the picture, are drawn over those behind them.
+        placed = sorted(rows, key=lambda row: row.box_px[3])
+        for row in placed:
+            self._draw_person(picture, row)
+        taken: list[tuple[int, int, int, int]] = []
+        for row in reversed(placed):
+            self._draw_label(picture, row, taken)
+        if 0 in self._segments and (scene := self._segment(0, frame.time_s)) is not None:
+            margin = self._pen.text // 2
+            blend(picture, self._plate(0, scene), margin, margin)
+        self._strip.draw(self._canvas[self._height :, : self._width], frame.time_s)
+        return self._canvas
+
+    def _draw_person(self, picture: Image, row: TrackRow) -> None:
+        colour = person_colour(row.track_id)
+        x0, y0, x1, y1 = (round(value) for value in row.box_px)
+        # Where nothing was measured in this very frame the box is a guess between two others: thinner.
+        thickness = max(1, self._pen.line // 2) if row.interpolated else self._pen.line
+        _rounded_box(picture, (x0, y0, x1 - 1, y1 - 1), colour, thickness)
+        if row.landmarks_px is not None:
+            self._draw_skeleton(picture, row.landmarks_px, colour)
+
+    def _draw_skeleton(self, picture: Image, landmarks_px: Float32[np.ndarray, "33 3"], colour: Colour) -> None:
+        seen = landmarks_px[:, 2] >= MIN_VISIBILITY
+        # cv2 takes coordinates in sixteenths of a pixel: limbs do not jitter from pixel to pixel.
+        points = np.round(landmarks_px[:, :2] * 16).astype(np.int64)
+        inside = np.all(np.abs(points) < 16 * 30000, axis=1)
+        lines = [
+            (tuple(points[a].tolist()), tuple(points[b].tolist()))
+            for a, b in _BODY_BONES
+            if seen[a] and seen[b] and inside[a] and inside[b]
+        ]
+        if seen[0] and seen[11] and seen[12] and inside[[0, 11, 12]].all():
+            lines.append((tuple(points[0].tolist()), tuple(((points[11] + points[12]) // 2).tolist())))
+        # A dark edge first: the colour is then seen on any clothes.
+        for start, end in lines:
+            cv2.line(picture, start, end, (20, 22, 28), self._pen.line + 2, cv2.LINE_AA, 4)
+        for start, end in lines:
+            cv2.line(picture, start, end, colour, self._pen.line, cv2.LINE_AA, 4)
+        for joint in _BODY_JOINTS:
+            if seen[joint] and inside[joint]:
+                centre = tuple(points[joint].tolist())
+                cv2.circle(picture, centre, self._pen.joint * 16, (255, 255, 255), -1, cv2.LINE_AA, 4)
+
+    def _draw_label(self, picture: Image, row: TrackRow, taken: list[tuple[int, int, int, int]]) -> None:
+        """Puts the label above the box, or where it is free nearby, always inside the picture."""
+        segments = self._segments.get(row.track_id)
+        segment = None if segments is None else self._segment(row.track_id, row.time_s)
+        plate = self._plate(row.track_id, segment)
+        gap = self._pen.line + 1
+        x0, y0, _, y1 = (round(value) for value in row.box_px)
+        left = min(max(0, x0), max(0, self._width - plate.width))
+        tops = (y0 - gap - plate.height, y1 + gap, y0 + gap, y0 - gap - 2 * plate.height, y0 + gap + plate.height)
+        rooms = [(left, top, left + plate.width, top + plate.height) for top in tops]
+        fitting = [room for room in rooms if room[1] >= 0 and room[3] <= self._height]
+        free = [room for room in fitting if not any(_overlap(room, other) for other in taken)]
+        chosen = next(iter(free or fitting), None)
+        if chosen is None:  # a box as high as the picture
+            chosen = (left, 0, left + plate.width, plate.height)
+        taken.append(chosen)
+        blend(picture, plate, chosen[0], chosen[1])
+
+    def _segment(self, track_id: int, time_s: float) -> Segment | None:
+        own = self._segments[track_id]
+        place = bisect.bisect_right(self._starts[track_id], time_s + 1e-6) - 1
+        if place < 0 or time_s >= own[place].end_s + 1e-6:
+            return None
+        return own[place]
+
+    def _plate(self, track_id: int, segment: Segment | None) -> Plate:
+        if segment is None:
+            text = ""
+        elif segment.abstained:
+            text = "unknown"
+        else:
+            text = f"{segment.label.replace('_', ' ')}  {percent(segment.probability)}"
+        key = (track_id, text, segment is not None and segment.abstained)
+        if key in self._plates:
+            self._plates.move_to_end(key)
+            return self._plates[key]
+        colour = person_colour(track_id)
+        number = "" if track_id == 0 else str(track_id)
+        plate = label_plate(number, text, colour, ink_on(colour), self._pen.text, is_dim=key[2])
+        self._plates[key] = plate
+        if len(self._plates) > _MAX_PLATES:
+            self._plates.popitem(last=False)
+        return plate
+
+
+def annotated_frames(
+    frames: Iterable[Frame], rows: Iterable[TrackRow], recognition: Recognition
+) -> Iterator[tuple[Image, float]]:
+    """Annotated pictures with their times, one per frame.
+
+    Args:
+        frames: All of one size, in order of time.
+        rows: In order of time, from the same decoded frames; frames without rows are fine.
+        recognition: What was recognised in them.
+
+    Yields:
+        Picture and time. The picture's array is used again for the next one.
+    """
+    annotator: Annotator | None = None
+    by_frame = _RowsByFrame(rows)
+    for frame in frames:
+        if annotator is None:
+            annotator = Annotator(recognition, width=frame.image.shape[1], height=frame.image.shape[0])
+        yield annotator.draw(frame, by_frame.at(frame.index)), frame.time_s
+
+
+class _RowsByFrame:
+    """Rows in order, handed out frame by frame without holding more than one frame's."""
+
+    def __init__(self, rows: Iterable[TrackRow]) -> None:
+        self._rows = iter(rows)
+        self._next = next(self._rows, None)
+
+    def at(self, index: int) -> list[TrackRow]:
+        found: list[TrackRow] = []
+        while self._next is not None and self._next.frame_index <= index:
+            if self._next.frame_index == index:
+                found.append(self._next)
+            self._next = next(self._rows, None)
+        return found
+
+
+def _rounded_box(picture: Image, corners: tuple[int, int, int, int], colour: Colour, thickness: int) -> None:
+    """A box with rounded corners that stays readable on any background."""
+    x0, y0, x1, y1 = corners
+    radius = max(0, min(4 * thickness, (x1 - x0) // 3, (y1 - y0) // 3))
+    sides = (
+        ((x0 + radius, y0), (x1 - radius, y0)),
+        ((x0 + radius, y1), (x1 - radius, y1)),
+        ((x0, y0 + radius), (x0, y1 - radius)),
+        ((x1, y0 + radius), (x1, y1 - radius)),
+    )
+    for start, end in sides:  # axis-parallel lines need no anti-aliasing, which costs most of the time
+        cv2.line(picture, start, end, colour, thickness)
+    if radius:
+        corner_centres = (
+            (x0 + radius, y0 + radius, 180),
+            (x1 - radius, y0 + radius, 270),
+            (x1 - radius, y1 - radius, 0),
+            (x0 + radius, y1 - radius, 90),
+        )
+        for x, y, turn in corner_centres:
+            cv2.ellipse(picture, (x, y), (radius, radius), turn, 0, 90, colour, thickness, cv2.LINE_AA)
+
+
+def _overlap(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+_BODY_BONES = tuple((a, b) for a, b in BLAZEPOSE_33.bones if a >= _HEAD_JOINTS and b >= _HEAD_JOINTS)
+_BODY_JOINTS = tuple(
+    index
+    for index, joint in enumerate(BLAZEPOSE_33.joints)
+    if joint.endswith(("nose", "shoulder", "elbow", "wrist", "hip", "knee", "ankle"))
+)
