@@ -21,7 +21,7 @@ _OUTPUTS = ("Identity", "Identity_1")  # 39 points of x, y, z, visibility, prese
 _VALUES_PER_POINT = 5
 _LEFT_EAR, _RIGHT_EAR, _LEFT_SHOULDER, _RIGHT_SHOULDER, _LEFT_HIP, _RIGHT_HIP = 7, 8, 11, 12, 23, 24
 _CROWN = 0.6  # from the ears to the top of the head, over the distance from the neck to the ears
-_MARGIN = 0.02  # of the longer edge
+_MARGIN_ALONG, _MARGIN_ACROSS = 0.02, 0.04  # of the longer edge, beyond the outermost landmarks
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ class Crop:
         return np.concatenate([turn, shift[:, None]], axis=1)
 
 
-def square_crop(box_px: Float[np.ndarray, " 4"] | Sequence[float], scale: float) -> Crop:
-    """The square round the middle of a box, `scale` times its longer edge.
+def square_crop(box_px: Float[np.ndarray, " 4"] | Sequence[float], scale: float, angle_rad: float = 0.0) -> Crop:
+    """The square round the middle of a box, `scale` times its longer edge, turned by `angle_rad`.
 
     Raises:
         ValueError: The box is empty or not finite.
@@ -71,7 +71,7 @@ def square_crop(box_px: Float[np.ndarray, " 4"] | Sequence[float], scale: float)
     side = max(x1 - x0, y1 - y0)
     if not (np.isfinite([x0, y0, x1, y1]).all() and x1 > x0 and y1 > y0):
         raise ValueError(f"box {[x0, y0, x1, y1]} is empty; wanted x0 < x1 and y0 < y1 in pixels")
-    return Crop(((x0 + x1) / 2, (y0 + y1) / 2), side * scale)
+    return Crop(((x0 + x1) / 2, (y0 + y1) / 2), side * scale, angle_rad)
 
 
 class LandmarkModel:
@@ -108,36 +108,56 @@ class LandmarkModel:
         self._threads = ThreadPoolExecutor(num_workers, thread_name_prefix="tubelet-pose")
 
     def estimate(
-        self, image: UInt8[np.ndarray, "height width 3"], box_px: Float[np.ndarray, " 4"] | Sequence[float]
+        self,
+        image: UInt8[np.ndarray, "height width 3"],
+        box_px: Float[np.ndarray, " 4"] | Sequence[float],
+        angle_rad: float = 0.0,
     ) -> Pose:
         """Landmarks of the person in this box.
+
+        The network was trained on people turned upright and pulls everybody towards that: of someone who leans by 45
+        degrees it makes someone who stands, with high presence. Hand in the `body_angle` of the person's last pose to
+        turn the crop with them.
 
         Args:
             image: RGB.
             box_px: `x0, y0, x1, y1` in pixels; may reach over the image's edge.
+            angle_rad: Where the person's head points: 0 is up in the image, positive is clockwise on the screen.
 
         Raises:
             ValueError: The box is empty.
         """
-        return self.estimate_in(image, square_crop(box_px, self.roi_scale))
-
-    def estimate_in(self, image: UInt8[np.ndarray, "height width 3"], crop: Crop) -> Pose:
-        """Landmarks of the person in this square."""
+        crop = square_crop(box_px, self.roi_scale, angle_rad)
         to_image = crop.to_image()
         side = INPUT_SIZE_PX
-        pixels = cv2.warpAffine(
-            image, to_image, (side, side), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_CONSTANT
-        )
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        pixels = cv2.warpAffine(image, to_image, (side, side), flags=flags, borderMode=cv2.BORDER_CONSTANT)
         batch = pixels[None].astype(np.float32)
         batch *= 1 / 255
         points, presence = self._pool.run(batch, _OUTPUTS)
         return Pose(decode_landmarks(points.reshape(-1), to_image), float(presence.reshape(())))
 
     def estimate_many(
-        self, image: UInt8[np.ndarray, "height width 3"], boxes_px: Iterable[Float[np.ndarray, " 4"]]
+        self,
+        image: UInt8[np.ndarray, "height width 3"],
+        boxes_px: Iterable[Float[np.ndarray, " 4"] | Sequence[float]],
+        angles_rad: Iterable[float] | None = None,
     ) -> list[Pose]:
-        """Landmarks of several people in one image, side by side in the worker threads; in the order of the boxes."""
-        return list(self._threads.map(lambda box: self.estimate(image, box), list(boxes_px)))
+        """Landmarks of several people in one image, side by side in the worker threads; in the order of the boxes.
+
+        Args:
+            image: RGB.
+            boxes_px: One box per person.
+            angles_rad: Where each person's head points; None: all up.
+
+        Raises:
+            ValueError: A box is empty, or there are not as many angles as boxes.
+        """
+        boxes = list(boxes_px)
+        angles = [0.0] * len(boxes) if angles_rad is None else list(angles_rad)
+        if len(angles) != len(boxes):
+            raise ValueError(f"{len(angles)} angles for {len(boxes)} boxes; wanted one each")
+        return list(self._threads.map(lambda box, angle: self.estimate(image, box, angle), boxes, angles))
 
 
 def decode_landmarks(
@@ -176,9 +196,29 @@ def box_from_landmarks(landmarks: Float[np.ndarray, "33 values"]) -> Float[np.nd
     """
     outline = _outline(landmarks)
     low, high = outline.min(axis=0), outline.max(axis=0)
-    # Landmarks lie on joints: flesh, clothes and shoes reach a little further.
-    margin = _MARGIN * float((high - low).max())
+    # Landmarks lie on joints: flesh and clothes reach further to the sides of the body than beyond head and toes.
+    along = np.abs(_body_axis(landmarks))
+    margin = float((high - low).max()) * (_MARGIN_ALONG * along + _MARGIN_ACROSS * (1 - along))
     return np.concatenate([low - margin, high + margin]).astype(np.float32)
+
+
+def body_angle(landmarks: Float[np.ndarray, "33 values"]) -> float:
+    """Direction from the hips to the neck, in radians: 0 is up in the image, positive is clockwise on the screen.
+
+    Args:
+        landmarks: x and y in pixels, and anything after them.
+    """
+    x, y = _body_axis(landmarks)
+    return float(np.arctan2(x, -y))
+
+
+def _body_axis(landmarks: Float[np.ndarray, "33 values"]) -> Float[np.ndarray, " 2"]:
+    """Unit vector from the hips to the neck, in the image; straight up where both are the same point."""
+    hips, neck = (
+        landmarks[pair, :2].mean(axis=0) for pair in ([_LEFT_HIP, _RIGHT_HIP], [_LEFT_SHOULDER, _RIGHT_SHOULDER])
+    )
+    length = float(np.linalg.norm(neck - hips))
+    return np.asarray((neck - hips) / length if length > 0 else (0.0, -1.0))
 
 
 def roi_from_landmarks(landmarks: Float[np.ndarray, "33 values"]) -> Float[np.ndarray, " 4"]:

@@ -9,11 +9,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from tubelet.people.ssd import INPUT_SIZE_PX
+
 MIN_OVERLAP = 0.4
 """Part of a coarse square that the next one shares, at least."""
 
 MIN_FINE_OVERLAP = 0.3
 """Part of a fine square that the next one shares, at least."""
+
+SMALLEST_PERSON_PX = 32
+"""Height of a person in the network's input below which the coarse squares are not enough."""
+
+BEST_PERSON_PX = 38
+"""Height of the people in the network's input that fine squares aim at."""
 
 
 @dataclass(frozen=True)
@@ -66,3 +74,32 @@ def plan_tiles(width: int, height: int, tile_px: int | None = None, *, coarse: b
     if tile_px is not None and tile_px < short:
         tiles += _grid(width, height, tile_px, MIN_FINE_OVERLAP)
     return tiles
+
+
+def choose_tile_px(width: int, height: int, person_height_px: float | None) -> int | None:
+    """How fine to search, given how large the people are: the `tile_px` for `plan_tiles`.
+
+    Both detectors keep their recall down to people of about 32 px in their 300 px input and lose half of them at 20 px
+    (measured on a street; docs/design/2026-11-23-person-detection.md). Squares of the short edge are fine enough for
+    people taller than a ninth of it.
+
+    Args:
+        width: Of the image, in pixels.
+        height: Of the image, in pixels.
+        person_height_px: Height of the smaller people seen so far (a low quantile, not the mean). None: nobody was seen
+            yet, so look for small ones.
+
+    Returns:
+        Side of the fine squares, or None where squares of the short edge are fine enough.
+    """
+    short = min(width, height)
+    if person_height_px is None:
+        side = short / 2
+    elif person_height_px * INPUT_SIZE_PX >= SMALLEST_PERSON_PX * short:
+        return None
+    else:
+        side = person_height_px * INPUT_SIZE_PX / BEST_PERSON_PX
+    # Finer squares than these cost more passes than they find people; below the second bound there is nothing left to
+    # enlarge.
+    side = max(side, short / 3, INPUT_SIZE_PX / 2)
+    return round(side) if side < short else None
