@@ -218,3 +218,43 @@ def edit_distance(first: Sequence[str], second: Sequence[str]) -> int:
             cost = min(row[column] + 1, row[column - 1] + 1, diagonal + (one != other))
             diagonal, row[column] = row[column], cost
     return row[-1]
+
+
+def confusion_s(predicted: Timeline, truth: Timeline) -> dict[tuple[str, str | None], float]:
+    """Seconds of true time by true and predicted label; a predicted label of None is time without prediction."""
+    seconds: dict[tuple[str, str | None], float] = {}
+    for true in truth:
+        left = true.duration_s
+        for guess in predicted:
+            shared = overlap_s(true, guess)
+            if shared > 0:
+                seconds[true.label, guess.label] = seconds.get((true.label, guess.label), 0.0) + shared
+                left -= shared
+        if left > _SAME_MOMENT_S:
+            seconds[true.label, None] = seconds.get((true.label, None), 0.0) + left
+    return seconds
+
+
+def without_covered(timeline: Timeline, covering: Timeline) -> list[LabelledInterval]:
+    """What is left of a timeline outside of the time that another one covers."""
+    left = list(timeline)
+    for cover in covering:
+        left = [
+            interval._replace(start_s=start_s, end_s=end_s)
+            for interval in left
+            for start_s, end_s in (
+                (interval.start_s, min(interval.end_s, cover.start_s)),
+                (max(interval.start_s, cover.end_s), interval.end_s),
+            )
+            if end_s > start_s + _SAME_MOMENT_S
+        ]
+    return left
+
+
+def clipped(timeline: Timeline, start_s: float, end_s: float) -> list[LabelledInterval]:
+    """What lies of a timeline between two moments."""
+    return [
+        interval._replace(start_s=max(interval.start_s, start_s), end_s=min(interval.end_s, end_s))
+        for interval in timeline
+        if min(interval.end_s, end_s) > max(interval.start_s, start_s) + _SAME_MOMENT_S
+    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -41,7 +41,7 @@ class BoxMatches:
         counts: Boxes over all moments.
     """
 
-    track_of: tuple[Mapping[Hashable, Hashable], ...]
+    track_of: tuple[Mapping[str, str], ...]
     counts: BoxCounts
 
 
@@ -115,8 +115,8 @@ def match_boxes_greedily(iou: Float[np.ndarray, "m n"], least_iou: float) -> Int
 
 
 def match_over_time(
-    truth: Sequence[Mapping[Hashable, Sequence[float]]],
-    predicted: Sequence[Mapping[Hashable, Sequence[float]]],
+    truth: Sequence[Mapping[str, Sequence[float]]],
+    predicted: Sequence[Mapping[str, Sequence[float]]],
     least_iou: float,
 ) -> BoxMatches:
     """Match tracks to people moment by moment; a pair that still fits is kept before new ones are made.
@@ -128,8 +128,8 @@ def match_over_time(
 
     Source: Bernardin and Stiefelhagen, Evaluating Multiple Object Tracking Performance: the CLEAR MOT metrics, 2008.
     """
-    last: dict[Hashable, Hashable] = {}
-    track_of: list[Mapping[Hashable, Hashable]] = []
+    last: dict[str, str] = {}
+    track_of: list[Mapping[str, str]] = []
     for people, tracks in zip(truth, predicted, strict=True):
         now = _match_moment(people, tracks, last, least_iou)
         last.update(now)
@@ -143,14 +143,14 @@ def match_over_time(
 
 
 def _match_moment(
-    people: Mapping[Hashable, Sequence[float]],
-    tracks: Mapping[Hashable, Sequence[float]],
-    last: Mapping[Hashable, Hashable],
+    people: Mapping[str, Sequence[float]],
+    tracks: Mapping[str, Sequence[float]],
+    last: Mapping[str, str],
     least_iou: float,
-) -> dict[Hashable, Hashable]:
+) -> dict[str, str]:
     people_ids, track_ids = list(people), list(tracks)
     iou = iou_matrix(_boxes(people), _boxes(tracks))
-    now: dict[Hashable, Hashable] = {}
+    now: dict[str, str] = {}
     for row, person in enumerate(people_ids):
         track = last.get(person)
         if track in tracks and iou[row, track_ids.index(track)] >= least_iou - _IOU_SLACK and track not in now.values():
@@ -162,9 +162,9 @@ def _match_moment(
 
 def _without(
     iou: Float64[np.ndarray, "m n"],
-    people_ids: list[Hashable],
-    track_ids: list[Hashable],
-    matched: Mapping[Hashable, Hashable],
+    people_ids: list[str],
+    track_ids: list[str],
+    matched: Mapping[str, str],
 ) -> Float64[np.ndarray, "m n"]:
     left = iou.copy()
     left[[row for row, person in enumerate(people_ids) if person in matched], :] = 0.0
@@ -172,11 +172,11 @@ def _without(
     return left
 
 
-def _boxes(by_id: Mapping[Hashable, Sequence[float]]) -> Float64[np.ndarray, "boxes 4"]:
+def _boxes(by_id: Mapping[str, Sequence[float]]) -> Float64[np.ndarray, "boxes 4"]:
     return np.array(list(by_id.values()), dtype=np.float64).reshape(-1, 4)
 
 
-def identity_switches(track_of: Sequence[Mapping[Hashable, Hashable]]) -> int:
+def identity_switches(track_of: Sequence[Mapping[str, str]]) -> int:
     """How often a person's matched track is another than the one it was last matched to.
 
     Args:
@@ -184,7 +184,7 @@ def identity_switches(track_of: Sequence[Mapping[Hashable, Hashable]]) -> int:
 
     Source: Bernardin and Stiefelhagen, 2008 (mismatches).
     """
-    last: dict[Hashable, Hashable] = {}
+    last: dict[str, str] = {}
     num_switches = 0
     for now in track_of:
         num_switches += sum(person in last and last[person] != track for person, track in now.items())
