@@ -1,0 +1,90 @@
+"""Frames of cameras and network streams, as they come."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import av
+import cv2
+
+from tubelet.errors import VideoReadError
+from tubelet.video.frames import Frame
+from tubelet.video.opening import pick_stream
+from tubelet.video.pictures import PictureConverter
+from tubelet.video.sources import without_password
+
+
+def camera_frames(name: str) -> Iterator[Frame]:
+    """Frames of a camera of this machine until the caller stops; times by the clock, from the first frame.
+
+    Args:
+        name: The camera's number.
+
+    Raises:
+        VideoReadError: There is no such camera, or it stops giving pictures ("unavailable").
+    """
+    # The capture library writes its own warnings to the terminal; what matters of them is in the error below.
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        camera = cv2.VideoCapture(int(name))
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+    try:
+        if not camera.isOpened():
+            raise VideoReadError(
+                name, "unavailable", "there is no such camera, or another program uses it; cameras are numbered from 0"
+            )
+        began_s: float | None = None
+        index = 0
+        while True:
+            is_there, picture = camera.read()
+            now_s = time.monotonic()
+            if not is_there:
+                at_s = None if began_s is None else now_s - began_s
+                raise VideoReadError(name, "unavailable", "the camera gives no pictures; check its cable", at_s)
+            began_s = now_s if began_s is None else began_s
+            yield Frame(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), now_s - began_s, index)
+            index += 1
+    finally:
+        camera.release()
+
+
+def network_frames(address: str, *, timeout_s: float) -> Iterator[Frame]:
+    """Frames of a network stream until it ends; times by the sender's clock, from the first whole frame.
+
+    Pictures that are damaged on the way are left out, as a live stream cannot be sent again.
+
+    Args:
+        address: rtsp:// or rtsps://
+        timeout_s: How long to wait for the connection, and for each piece of data.
+
+    Raises:
+        VideoReadError: Nothing answers in time, or the connection is lost ("unavailable").
+    """
+    name = without_password(address)
+    last_s: float | None = None
+    try:
+        with av.open(address, mode="r", options={"rtsp_transport": "tcp"}, timeout=timeout_s) as container:
+            stream = pick_stream(name, container)
+            stream.codec_context.thread_type = "SLICE"  # frame threads would hold pictures back
+            convert = PictureConverter()
+            began: int | None = None
+            index = 0
+            for packet in container.demux(stream):
+                for picture in packet.decode():
+                    ticks = picture.dts if picture.pts is None else picture.pts
+                    if ticks is None or picture.is_corrupt or stream.time_base is None:
+                        continue
+                    began = ticks if began is None else began
+                    time_s = float((ticks - began) * stream.time_base)
+                    if last_s is not None and time_s <= last_s:
+                        continue
+                    last_s = time_s
+                    yield Frame(convert(picture), time_s, index)
+                    index += 1
+    except (av.FFmpegError, OSError) as error:
+        raise VideoReadError(
+            name, "unavailable", f"no answer within {timeout_s:g} s or the connection was lost ({error.strerror})", last_s
+        ) from error

@@ -1,0 +1,88 @@
+"""Decoder pictures to RGB arrays in display orientation."""
+
+from __future__ import annotations
+
+import struct
+
+import cv2
+import numpy as np
+from av.video.frame import VideoFrame
+from av.video.reformatter import Interpolation, VideoReformatter
+from jaxtyping import UInt8
+
+# The eight ways of the display matrix, keyed by the signs of its upper-left 2x2 part (a, b, c, d): a picture is first turned
+# by cv2's rotation code, then mirrored left to right.
+_TURNS: dict[tuple[int, int, int, int], tuple[int | None, bool]] = {
+    (1, 0, 0, 1): (None, False),
+    (0, 1, -1, 0): (cv2.ROTATE_90_CLOCKWISE, False),
+    (-1, 0, 0, -1): (cv2.ROTATE_180, False),
+    (0, -1, 1, 0): (cv2.ROTATE_90_COUNTERCLOCKWISE, False),
+    (-1, 0, 0, 1): (None, True),
+    (0, 1, 1, 0): (cv2.ROTATE_90_CLOCKWISE, True),
+    (1, 0, 0, -1): (cv2.ROTATE_180, True),
+    (0, -1, -1, 0): (cv2.ROTATE_90_COUNTERCLOCKWISE, True),
+}
+_DEGREES = {None: 0, cv2.ROTATE_90_CLOCKWISE: 90, cv2.ROTATE_180: 180, cv2.ROTATE_90_COUNTERCLOCKWISE: 270}
+
+
+class PictureConverter:
+    """Turns decoded pictures into RGB arrays, keeping the scaler's set-up from one picture to the next.
+
+    Alpha is dropped, not blended. Interlaced pictures stay as coded, with both fields woven into one picture. Pictures of more
+    than 8 bits are reduced to 8 without tone mapping.
+
+    Args:
+        short_side: Resize so that the shorter side has this many pixels; None keeps the size.
+    """
+
+    def __init__(self, short_side: int | None = None) -> None:
+        if short_side is not None and short_side < 2:
+            raise ValueError(f"short_side is {short_side}; it must be at least 2 pixels")
+        self._short_side = short_side
+        self._reformatter = VideoReformatter()
+
+    def __call__(self, picture: VideoFrame) -> UInt8[np.ndarray, "height width 3"]:
+        width, height = resized(picture.width, picture.height, self._short_side)
+        rgb = self._reformatter.reformat(
+            picture, width=width, height=height, format="rgb24", interpolation=Interpolation.BILINEAR
+        )
+        plane = rgb.planes[0]
+        rows = np.frombuffer(plane, dtype=np.uint8).reshape(height, plane.line_size)
+        image = rows[:, : width * 3].reshape(height, width, 3)
+        turn, mirror = orientation(picture)
+        if turn is not None:
+            image = cv2.rotate(image, turn)
+        return cv2.flip(image, 1) if mirror else image
+
+
+def resized(width: int, height: int, short_side: int | None) -> tuple[int, int]:
+    """Size after the shorter side was brought to `short_side` and the longer one kept in proportion, at least one pixel."""
+    if short_side is None:
+        return width, height
+    if width <= height:
+        return short_side, max(1, round(height * short_side / width))
+    return max(1, round(width * short_side / height)), short_side
+
+
+def orientation(picture: VideoFrame) -> tuple[int | None, bool]:
+    """How a decoded picture must be turned to be displayed: cv2's rotation code or None, then whether to mirror it.
+
+    Source:
+        The display matrix of ISO/IEC 14496-12 section 8.5.3. Turns that are not a multiple of 90 degrees are left undone, as
+        players do.
+    """
+    data = picture.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return None, False
+    a, b, _, c, d = struct.unpack("=5i", bytes(data)[:20])
+    return _TURNS.get(tuple(int(np.sign(value)) for value in (a, b, c, d)), (None, False))  # type: ignore[call-overload]
+
+
+def is_turned_sideways(picture: VideoFrame) -> bool:
+    """Whether display swaps width and height."""
+    return rotation_deg(picture) in (90, 270)
+
+
+def rotation_deg(picture: VideoFrame) -> int:
+    """Clockwise rotation that display applies, degrees."""
+    return _DEGREES[orientation(picture)[0]]
