@@ -3,14 +3,276 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tubelet.datasets.timelines import Boxes, Timelines
+    from tubelet.metrics.assignment import Assignment
+    from tubelet.metrics.scoring import SourceScore, Summary
+    from tubelet.runs import Metric, Report
+
+_EPILOG = """Labels in TRUTH: `unknown` is time that nobody can tell and that is not counted; `other` is an action that
+the vocabulary has no word for: abstaining is right there.
+Matching tracks to people: `boxes` by where they are, `id` where ids mean the same in both files, `overlap` by the time
+they share, one to one. `auto` takes boxes if they are given, else ids if the true ids are all there, else overlap.
+Sources are matched by the same text, else by the same file name."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds `tubelet score`."""
-    parser = subparsers.add_parser("score", help="measure a timeline against hand labels")
+    parser = subparsers.add_parser(
+        "score",
+        help="measure a timeline against hand labels",
+        description="Measures actions.csv against hand labels: accuracy over time, segments, people, tracks.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("actions", metavar="ACTIONS", help="actions.csv that `tubelet recognize --out` wrote")
+    parser.add_argument("truth", metavar="TRUTH", help="hand labels: source,track_id,start_s,end_s,label")
+    parser.add_argument(
+        "--boxes", metavar="CSV", help="hand-drawn boxes: source,track_id,time_s,x0_px,y0_px,x1_px,y1_px"
+    )
+    parser.add_argument("--tracks", metavar="CSV", help="tracks.csv; the one beside ACTIONS if --boxes is given")
+    parser.add_argument("--ignore", metavar="CSV", help="boxes of people that count neither as missed nor as false")
+    parser.add_argument(
+        "--match", choices=("auto", "boxes", "id", "overlap"), default="auto", help="how tracks are matched to people"
+    )
+    parser.add_argument("--json", action="store_true", help="print the report as JSON, alone on stdout")
+    parser.add_argument("--out", metavar="REPORT", help="write the report as JSON to this file")
+    parser.add_argument("--overwrite", action="store_true", help="replace a REPORT that is there")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Scores."""
-    raise NotImplementedError
+    """Scores, prints, and writes the report."""
+    from tubelet.errors import OutputExistsError
+    from tubelet.runs import to_json_text
+
+    out = None if arguments.out is None else Path(arguments.out)
+    if out is not None and out.exists() and not arguments.overwrite:
+        raise OutputExistsError(f"{out} is there already; add --overwrite to replace it, or give another --out")
+    scores, notices = _score(arguments)
+    report = _report(arguments, scores, notices)
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        report.write(out)
+    if arguments.json:
+        sys.stdout.write(to_json_text(report.to_json()))
+    else:
+        sys.stdout.write(_text(report, scores))
+    for notice in notices:
+        print(f"tubelet: note: {notice}", file=sys.stderr)
+    return 0
+
+
+def _score(arguments: argparse.Namespace) -> tuple[list[SourceScore], list[str]]:
+    """Scores of all sources of the truth, and what the user should know about them."""
+    from tubelet.datasets.timelines import match_sources, read_timelines
+    from tubelet.errors import DatasetError
+    from tubelet.metrics.scoring import score_source
+
+    predicted, truth = read_timelines(arguments.actions), read_timelines(arguments.truth)
+    boxes, tracks, ignored = _read_boxes(arguments)
+    sources = list(dict.fromkeys([*truth, *boxes]))
+    if not sources:
+        raise DatasetError(f"{arguments.truth}: holds no labels; nothing can be measured against it")
+    found = match_sources(sources, list(predicted), where=arguments.actions)
+    tracks_found = match_sources(sources, list(tracks), where="tracks.csv")
+    ignored_found = match_sources(sources, list(ignored), where=arguments.ignore or "")
+    if predicted and not found:
+        raise DatasetError(
+            f"{arguments.actions}: holds none of the sources of {arguments.truth}: it has {_listed(predicted)}, "
+            f"the truth has {_listed(sources)}; write them alike in both files"
+        )
+    notices = _notices(sources, predicted, found)
+    scores = []
+    for source in sources:
+        guesses, people = predicted.get(found.get(source, ""), {}), truth.get(source, {})
+        assignment = _assign(
+            arguments.match,
+            source,
+            (guesses, people),
+            (tracks.get(tracks_found.get(source, ""), {}), boxes.get(source, {})),
+            list(ignored.get(ignored_found.get(source, ""), {}).values()),
+        )
+        scores.append(score_source(source, guesses, people, assignment))
+    return scores, notices
+
+
+def _read_boxes(arguments: argparse.Namespace) -> tuple[Boxes, Boxes, Boxes]:
+    """True boxes, tracks, ignored boxes; empty where they are not given."""
+    from tubelet.datasets.timelines import read_boxes
+    from tubelet.errors import ConfigError
+
+    if arguments.boxes is None:
+        for option in ("tracks", "ignore"):
+            if getattr(arguments, option) is not None:
+                raise ConfigError(f"--{option} is of no use without --boxes; give the hand-drawn boxes too")
+        if arguments.match == "boxes":
+            raise ConfigError("--match boxes needs --boxes; give the hand-drawn boxes, or match by id or overlap")
+        return {}, {}, {}
+    if arguments.match not in ("auto", "boxes"):
+        raise ConfigError(f"--boxes is of no use with --match {arguments.match}; leave one of them away")
+    tracks_path = Path(arguments.tracks) if arguments.tracks else Path(arguments.actions).with_name("tracks.csv")
+    if not tracks_path.exists():
+        raise ConfigError(
+            f"{tracks_path} is not there; --boxes needs the tracks.csv of the same recognition (--tracks)"
+        )
+    ignored = {} if arguments.ignore is None else read_boxes(arguments.ignore)
+    return read_boxes(arguments.boxes), read_boxes(tracks_path), ignored
+
+
+def _assign(
+    match: str,
+    source: str,
+    timelines: tuple[Mapping[str, Any], Mapping[str, Any]],
+    boxes: tuple[Mapping[str, Any], Mapping[str, Any]],
+    ignored: Sequence[Any],
+) -> Assignment:
+    from tubelet.errors import DatasetError
+    from tubelet.metrics.assignment import assign_by_boxes, assign_by_id, assign_by_overlap
+
+    (guesses, people), (tracks, true_boxes) = timelines, boxes
+    if true_boxes or match == "boxes":
+        bare = [person for person in people if person not in true_boxes]
+        if bare:
+            raise DatasetError(
+                f"{source}: person {', '.join(bare)} has labels and no box in --boxes; draw a box of each person, "
+                "or match by id or overlap"
+            )
+        lost = [track for track in guesses if track not in tracks]
+        if lost:
+            raise DatasetError(
+                f"{source}: track {', '.join(lost)} has actions and no row in tracks.csv; "
+                "give the tracks.csv of the same recognition"
+            )
+        return assign_by_boxes(tracks, true_boxes, ignored)
+    by_id = match == "id" or (match == "auto" and all(person in guesses for person in people))
+    return assign_by_id(guesses, people) if by_id else assign_by_overlap(guesses, people)
+
+
+def _notices(sources: Sequence[str], predicted: Timelines, found: Mapping[str, str]) -> list[str]:
+    notices = []
+    renamed = [f"{there} for {source}" for source, there in found.items() if there != source]
+    if renamed:
+        notices.append(f"sources matched by file name only: {', '.join(renamed)}")
+    absent = [source for source in sources if source not in found]
+    if absent:
+        notices.append(f"no actions for {_listed(absent)}: everyone there counts as missed; check the spelling")
+    unlabelled = [source for source in predicted if source not in found.values()]
+    if unlabelled:
+        notices.append(f"no truth for {_listed(unlabelled)}: not scored")
+    return notices
+
+
+def _listed(names: Mapping[str, object] | Sequence[str]) -> str:
+    shown = [repr(name) for name in list(names)[:5]]
+    return ", ".join(shown) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _report(arguments: argparse.Namespace, scores: Sequence[SourceScore], notices: Sequence[str]) -> Report:
+    from tubelet.metrics.scoring import summarise, total_confusion_s
+    from tubelet.runs import Report
+
+    summary = summarise(scores)
+    methods = sorted({score.assignment.method for score in scores})
+    truth_s = math.fsum(person.time.truth_s for score in scores for person in score.people)
+    return Report(
+        title=f"{_short(arguments.actions)} against {_short(arguments.truth)}",
+        metrics=_metrics(summary),
+        num_expected=len(scores),
+        num_scored=len(scores),
+        protocol=f"{sum(len(score.people) for score in scores)} people, {truth_s:.1f} s of labelled time; items are "
+        f"sources. Tracks are matched to people by {' and '.join(methods)}. 95 % intervals from drawing whole "
+        f"{'sources' if summary.clusters == 'source' else 'people and tracks'} (bootstrap).",
+        dataset=_short(arguments.truth),
+        dataset_fingerprint=_fingerprint([arguments.truth, arguments.boxes, arguments.ignore]),
+        seed=0,
+        details={
+            "sources": {score.source: _source_details(score) for score in scores},
+            "confusion_s": total_confusion_s(scores),
+            "notices": list(notices),
+        },
+    )
+
+
+def _metrics(summary: Summary) -> dict[str, Metric]:
+    from tubelet.runs import Metric
+
+    metrics = {}
+    for name, (estimate, num_items) in summary.shares.items():
+        value, low, high = (None if math.isnan(number) else number for number in estimate[:3])
+        metrics[name] = Metric(value=value, low=low, high=high, n=num_items)
+    for name, (number, out_of) in summary.counts.items():
+        metrics[name] = Metric(value=number, n=out_of, unit="count")
+    return metrics
+
+
+def _source_details(score: SourceScore) -> dict[str, object]:
+    from tubelet.metrics.scoring import summarise
+
+    assignment = score.assignment
+    return {
+        "matched_by": assignment.method,
+        "metrics": _metrics(summarise([score])),
+        "people": {
+            person.person: {
+                "tracks": person.tracks,
+                **person.time._asdict(),
+                "edit_score": None if math.isnan(person.edit) else person.edit,
+                "segments": {f"{iou:.2f}": counts._asdict() for iou, counts in person.segments.items()},
+            }
+            for person in score.people
+        },
+        "false_tracks": assignment.false_tracks,
+        "unjudged_tracks": assignment.unjudged_tracks,
+    }
+
+
+def _short(path: str) -> str:
+    """File and folder, which tell files of one name apart without telling where on a machine they lie."""
+    return "/".join(Path(path).parts[-2:])
+
+
+def _fingerprint(paths: Sequence[str | None]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        if path is not None:
+            digest.update(Path(path).read_bytes())
+    return f"sha256:{digest.hexdigest()[:16]}"
+
+
+def _text(report: Report, scores: Sequence[SourceScore]) -> str:
+    """The report for people: overall, per source where there are several, per label."""
+    from tubelet.metrics.scoring import OTHER
+    from tubelet.runs import markdown_table
+
+    lines = [report.to_markdown()]
+    if len(scores) > 1:
+        shown = ("accuracy", "accuracy_decided", "coverage", "segment_f1_0.50", "edit_score")
+        rows = []
+        for source, details in report.details["sources"].items():
+            metrics = details["metrics"]
+            cells = ["" if metrics[name].value is None else f"{metrics[name].value:.3f}" for name in shown]
+            counts = [f"{metrics[name].value:.0f}" for name in ("missed_people", "false_tracks")]
+            rows.append((source, details["matched_by"], *cells, *counts))
+        header = ("source", "matched by", "accuracy", "decided", "coverage", "F1@.50", "edit", "missed", "false")
+        lines += markdown_table(header, rows, align="ll" + "r" * 7)
+    confusion = report.details["confusion_s"]
+    if confusion:
+        label_rows = []
+        for label, row in confusion.items():
+            total = math.fsum(row.values())
+            wrong = {name: seconds for name, seconds in row.items() if name not in (label, "unknown", "untracked")}
+            taken_for = max(wrong, key=lambda name: wrong[name]) if wrong else ""
+            right = "unknown" if label == OTHER else label
+            parts = [f"{row.get(name, 0.0) / total:.2f}" for name in (right, "unknown", "untracked")]
+            label_rows.append((label, f"{total:.1f}", *parts, taken_for))
+        label_header = ("true label", "seconds", "right", "unknown", "untracked", "most often taken for")
+        lines += markdown_table(label_header, label_rows, align="lrrrrl")
+    return "\n".join(lines)

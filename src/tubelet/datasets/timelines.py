@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import itertools
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -80,11 +81,11 @@ def read_timelines(path: str | os.PathLike[str]) -> Timelines:
     for source, tracks in timelines.items():
         for track, intervals in tracks.items():
             intervals.sort()
-            for before, after in zip(intervals, intervals[1:], strict=False):
+            for before, after in itertools.pairwise(intervals):
                 if after.start_s < before.end_s - _SAME_MOMENT_S:
                     raise DatasetError(
-                        f"{path}, line {lines[source, track, after]}: segment {after.start_s:g} to {after.end_s:g} s of "
-                        f"track {track} in {source} overlaps {before.start_s:g} to {before.end_s:g} s (line "
+                        f"{path}, line {lines[source, track, after]}: {after.start_s:g} to {after.end_s:g} s of track "
+                        f"{track} in {source} overlaps {before.start_s:g} to {before.end_s:g} s (line "
                         f"{lines[source, track, before]}); allowed: segments of one track that follow each other"
                     )
     return timelines

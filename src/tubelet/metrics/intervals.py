@@ -74,7 +74,8 @@ def ratio_interval(
         seed: Of the draws; the same seed gives the same interval.
 
     Returns:
-        The ratio over everything; NaN if the denominators sum to 0. Draws whose denominator is 0 are left out.
+        The ratio over everything; NaN if the denominators sum to 0. Draws whose denominator is 0 are left out, and
+        `num_groups` counts the groups with a denominator above 0.
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13 (percentile); whole clusters as in
         Davison and Hinkley, 1997, section 3.8.
@@ -86,13 +87,14 @@ def ratio_interval(
     )
     total = sums.sum(axis=0)
     value = float(total[0] / total[1]) if total[1] > 0 else math.nan
-    if num_groups < 2 or math.isnan(value):
-        return Estimate(value, math.nan, math.nan, num_groups)
+    num_telling = int((sums[:, 1] > 0).sum())
+    if num_telling < 2:
+        return Estimate(value, math.nan, math.nan, num_telling)
     draws = np.random.default_rng(seed).multinomial(num_groups, np.full(num_groups, 1 / num_groups), size=num_resamples)
     drawn = draws @ sums
     drawn = drawn[drawn[:, 1] > 0]
     low, high = np.percentile(drawn[:, 0] / drawn[:, 1], [2.5, 97.5])
-    return Estimate(value, float(low), float(high), num_groups)
+    return Estimate(value, float(low), float(high), num_telling)
 
 
 def bootstrap_interval(

@@ -153,7 +153,9 @@ def _match_moment(
     now: dict[str, str] = {}
     for row, person in enumerate(people_ids):
         track = last.get(person)
-        if track in tracks and iou[row, track_ids.index(track)] >= least_iou - _IOU_SLACK and track not in now.values():
+        if track is None or track not in tracks or track in now.values():
+            continue
+        if iou[row, track_ids.index(track)] >= least_iou - _IOU_SLACK:
             now[person] = track
     for row, column in match_boxes(_without(iou, people_ids, track_ids, now), least_iou):
         now[people_ids[row]] = track_ids[column]

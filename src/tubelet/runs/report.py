@@ -48,7 +48,7 @@ class Metric:
         low: Lower end of the 95 % interval, None where none was computed.
         high: Upper end of the 95 % interval.
         n: Number of items behind the value.
-        unit: "" for shares of 1, else a unit such as "s" or "tracks".
+        unit: "" for shares of 1, "count" for how many, else a unit such as "s".
     """
 
     value: float | None
@@ -74,15 +74,18 @@ class Metric:
             raise ValueError(f"Metric.n is {self.n}; allowed: 0 or more")
         object.__setattr__(self, "n", int(self.n))
 
-    def __str__(self) -> str:
+    def cells(self) -> tuple[str, str, str]:
+        """Value, interval and n as text for a table."""
         if self.value is None:
-            return "not measured"
-        if self.unit:
-            text, ends = f"{self.value:g} {self.unit}", f"{self.low:g} to {self.high:g}" if self.low is not None else ""
-        else:
-            text = f"{self.value:.3f}"
-            ends = f"{self.low:.3f} to {self.high:.3f}" if self.low is not None else ""
-        return f"{text} ({ends})" if ends else text
+            return "not measured", "", str(self.n)
+        digits = ".3f" if self.unit == "" else "g"
+        unit = "" if self.unit in ("", "count") else f" {self.unit}"
+        interval = "" if self.low is None else f"{self.low:{digits}} to {self.high:{digits}}"
+        return f"{self.value:{digits}}{unit}", interval, str(self.n)
+
+    def __str__(self) -> str:
+        value, interval, _ = self.cells()
+        return f"{value} ({interval})" if interval else value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,7 +210,7 @@ class Report:
     def to_markdown(self) -> str:
         """Headline, table of the metrics with intervals, failures and protocol, for docs and terminals."""
         lines = [f"**{self.headline}**", ""]
-        rows = [(name, *_cells(metric)) for name, metric in self.metrics.items()]
+        rows = [(name, *metric.cells()) for name, metric in self.metrics.items()]
         lines += markdown_table(("metric", "value", "95 % interval", "n"), rows, align="lrrr")
         for failure in self.failures:
             lines.append(f"- not scored: {failure.item}: {failure.reason}")
@@ -238,16 +241,6 @@ def markdown_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, 
 
     rule = tuple("-" * (width - 1) + (":" if side == "r" else "-") for width, side in zip(widths, align, strict=True))
     return [line(escaped[0]), line(rule), *(line(row) for row in escaped[1:]), ""]
-
-
-def _cells(metric: Metric) -> tuple[str, str, str]:
-    if metric.value is None:
-        return "not measured", "", str(metric.n)
-    if metric.unit:
-        interval = "" if metric.low is None else f"{metric.low:g} to {metric.high:g}"
-        return f"{metric.value:g} {metric.unit}", interval, str(metric.n)
-    interval = "" if metric.low is None else f"{metric.low:.3f} to {metric.high:.3f}"
-    return f"{metric.value:.3f}", interval, str(metric.n)
 
 
 _Kind = Literal["string", "count", "seed", "object", "list"]
