@@ -20,6 +20,7 @@ from tubelet.methods.recognition.documents import (
     tracks_csv_line,
     written_segments,
 )
+import itertools
 
 
 def schema() -> dict:
@@ -104,10 +105,10 @@ def test_track_rows_have_the_fixed_form():
 )
 def test_written_segments_meet_exactly_and_never_overlap(cuts, wobble):
     cuts = sorted(cuts)
-    pairs = list(zip(cuts, cuts[1:], strict=False))
+    pairs = list(itertools.pairwise(cuts))
     segments = [segment(1, start + (wobble if i else 0.0), end, "walk") for i, (start, end) in enumerate(pairs)]
     written = written_segments(segments)
-    for before, after in zip(written, written[1:], strict=False):
+    for before, after in itertools.pairwise(written):
         assert f"{before.end_s:.3f}" == f"{after.start_s:.3f}"
         assert before.end_s == after.start_s
     for item in written:

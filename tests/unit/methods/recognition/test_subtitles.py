@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from recognised import recognition, segment
 
 from tubelet.methods.recognition.subtitles import cues, percent, to_subrip, to_webvtt
+import itertools
 
 
 def test_people_who_act_at_once_share_cues_that_do_not_overlap():
@@ -81,7 +82,7 @@ def test_cues_never_overlap_and_show_everybody_with_a_label(pieces):
         free[track_id] = begin + length
         segments.append(segment(track_id, begin / 4, (begin + length) / 4, label))
     found = cues(segments)
-    for before, after in zip(found, found[1:], strict=False):
+    for before, after in itertools.pairwise(found):
         assert before.end_s <= after.start_s
     for quarter in range(200):
         moment = quarter / 4 + 0.1
