@@ -29,7 +29,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "names",
         nargs="*",
         metavar="NAME",
-        help="a name or group (recognition, motions, footage, all); default: recognition, as far as the clients here can",
+        help="a name or group (recognition, motions, footage, all); default: recognition, as far as is possible",
     )
     verify = actions.add_parser("verify", help="read files in the cache and compare their checksums")
     verify.add_argument("names", nargs="*", metavar="NAME", help="a name or group; default: all that is in the cache")
@@ -47,7 +47,7 @@ def _list(_: argparse.Namespace) -> int:
 
     rows = [("name", "size", "licence", "cached", "from", "for")]
     for item in weights.ALL_WEIGHTS:
-        size = f"{item.size_bytes / 1e6:.1f} MB"
+        size = f"{item.size_bytes / 1e6:.1f} MB" if item.size_bytes >= 1e6 else f"{item.size_bytes / 1e3:.0f} kB"
         cached = "yes" if weights.is_cached(item) else "no"
         rows.append((item.name, size, item.licence, cached, item.origin.label, item.purpose))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

@@ -101,6 +101,6 @@ def choose_tile_px(width: int, height: int, person_heights_px: Sequence[float]) 
         if small * INPUT_SIZE_PX >= SMALLEST_PERSON_PX * short:
             return None
         side = small * INPUT_SIZE_PX / BEST_PERSON_PX
-    # Finer squares than these cost more passes than they find people; below the second bound nothing gains by enlarging.
+    # Finer squares cost more passes than they find people; below the second bound there is nothing left to enlarge.
     side = max(side, short / 3, INPUT_SIZE_PX / 2)
     return round(side) if side < short else None

