@@ -17,12 +17,13 @@ from jaxtyping import Float, Float32
 from scipy.optimize import linear_sum_assignment
 
 from tubelet.people.boxes import Boxes, iou_matrix
-from tubelet.people.landmarks import Pose, box_from_landmarks
+from tubelet.people.landmarks import Pose, body_angle, box_from_landmarks
 
 _DETECTION_SIGMA = 0.04  # standard deviation of a detected edge, in box heights
 _POSE_SIGMA = 0.06  # the same for a box drawn round landmarks
 _ACCELERATION_SIGMA = 3.0  # box heights / s^2: a start, a stop, a jump
 _SIZE_SIGMA = 0.6  # box heights / s^2: sizes change more slowly than places
+_LEAN_RAD = 0.5  # from here on an upright crop pulls the pose visibly towards standing
 _MAIN_JOINTS = np.array([0, 11, 12, 23, 24, 25, 26, 27, 28])  # nose, shoulders, hips, knees, ankles
 
 
@@ -102,6 +103,7 @@ class Track:
         score: Score of the latest detection.
         pose: The pose of this moment; None if there is none to trust.
         is_measured: Detected, or seen by the landmark model, at this very moment.
+        angle_rad: How to turn the crop for the next pose (see `LandmarkModel.estimate`): 0 unless the last pose leant far.
         has_ended: Left, lost, or never a person.
     """
 
@@ -118,6 +120,7 @@ class Track:
     is_detected: bool = True
     is_measured: bool = True
     pose: Pose | None = None
+    angle_rad: float = 0.0
     presences: list[float] = field(default_factory=list)
 
     @property
@@ -185,11 +188,13 @@ class Tracker:
             del track.presences[:-30]
             if pose.presence >= self.settings.min_presence:
                 track.pose = pose
+                track.angle_rad = _lean(pose)
                 track.is_measured = True
                 if not track.is_detected:
                     track.filter.update(box_from_landmarks(pose.landmarks), _POSE_SIGMA)
-            elif track.is_detected:
-                track.is_measured = True
+            else:
+                track.angle_rad = 0.0  # perhaps the crop was turned wrongly: try upright next
+                track.is_measured = track.is_detected
             if track.is_measured:
                 track.last_measured_s = time_s
         self._judge(time_s)
@@ -314,6 +319,12 @@ def _unlikeness(
         return np.zeros(len(others))
     distance: Float[np.ndarray, " n"] = np.sqrt(np.clip(1 - np.sqrt(own[None] * others).sum(-1), 0, 1))
     return distance
+
+
+def _lean(pose: Pose) -> float:
+    """The body's angle where it is far from upright; the jitter of a standing body's angle would only shake the crop."""
+    angle = body_angle(pose.landmarks)
+    return angle if abs(angle) > _LEAN_RAD else 0.0
 
 
 def _same_body(a: Pose, b: Pose, limit: float) -> bool:

@@ -44,7 +44,7 @@ def recognize_sources(options: argparse.Namespace, *, command: str) -> int:
         raise ConfigError(f"{live[0].name} is a live source; give it alone, it may never end")
     writer = None
     if options.out is not None:
-        names = [source.name for source in sources]
+        names = [source.label for source in sources]
         writer = ResultWriter(options.out, names, command=command, overwrite=options.overwrite)
     with ExitStack() as stack:
         progress = stack.enter_context(Progress())
@@ -120,25 +120,25 @@ class _Job:
             if self._results is None:
                 self._recognize(source, None)
             else:
-                with self._results.source(source.name) as sink:
+                with self._results.source(source.label) as sink:
                     self._recognize(source, sink)
                     self._draw(source, sink)
         except VideoReadError as error:
-            self._failures.append(Failure.of(source.name, error))
+            self._failures.append(Failure.of(source.label, error))
             if self._results is not None:
-                self._results.fail(source.name, error)
+                self._results.fail(source.label, error)
             _say(f"error: {error}")
 
     def _recognize(self, source: Source, sink: SourceWriter | None) -> None:
-        task = self._progress.add(source.name, total=self._expected_frames(source), unit="frames")
+        task = self._progress.add(source.label, total=self._expected_frames(source), unit="frames")
         try:
             recognition = self._recognizer.recognize(
-                source.address,
+                source,
                 start_s=self._options.start,
                 end_s=self._options.end,
                 on_row=None if sink is None else sink.add,
                 on_frame=lambda frame: task.advance(),
-                on_event=lambda event: self._tell(source.name, event),
+                on_event=lambda event: self._tell(source.label, event),
                 should_stop=lambda: self.is_interrupted,
             )
         except VideoReadError as error:
@@ -152,7 +152,7 @@ class _Job:
         self._keep(recognition, source, sink)
 
     def _keep(self, recognition: Recognition, source: Source, sink: SourceWriter | None) -> None:
-        recognition.source = source.name
+        recognition.source = source.label
         self._recognitions.append(recognition)
         if sink is not None:
             sink.finish(recognition)

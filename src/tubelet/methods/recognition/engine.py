@@ -39,6 +39,9 @@ DETECTION_HZ = 5.0
 """People are detected at most this often; the tracker carries them between."""
 
 
+_PROBE_EVERY = 15  # detections, that is 3 s: then small people are looked for, however large those who are known
+
+
 class Detector(Protocol):
     """What the engine asks of a person detector (see `tubelet.people`)."""
 
@@ -126,6 +129,7 @@ class Engine:
         self._tracker = Tracker(tracking)
         self._people: dict[int, _Person] = {}
         self._thumbnails = ThumbnailKeeper()
+        self._since_probe = -1
         self._decoded: deque[tuple[int, float]] = deque()
         self._waiting_rows: list[tuple[int, int, TrackRow]] = []
         self.state = EngineState()
@@ -192,7 +196,9 @@ class Engine:
         image = chunk.analysed[0].image
         tile_px = None
         if self._choose_tile_px is not None:
-            heights = [float(track.box_px[3] - track.box_px[1]) for track in self._tracker.live if track.is_confirmed]
+            self._since_probe = (self._since_probe + 1) % _PROBE_EVERY
+            known = [track for track in self._tracker.live if track.is_confirmed and self._since_probe > 0]
+            heights = [float(track.box_px[3] - track.box_px[1]) for track in known]
             tile_px = self._choose_tile_px(image.shape[1], image.shape[0], heights)
         return pool.submit(self._detect, image, tile_px)
 
@@ -216,8 +222,10 @@ class Engine:
         descriptors = None if detections is None else describe(frame.image, detections.xyxy_px)
         self._tracker.advance(frame.time_s, detections, descriptors)
         start = self._spend("track", start)
-        boxes = [track.box_px for track in self._tracker.live]
-        poses = self._landmarks.estimate_many(frame.image, np.stack(boxes)) if boxes else []
+        live = self._tracker.live
+        poses = self._landmarks.estimate_many(
+            frame.image, [track.box_px for track in live], [track.angle_rad for track in live]
+        )
         start = self._spend("landmarks", start)
         ended = self._tracker.observe(frame.time_s, poses)
         for track in self._tracker.live:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,8 +18,12 @@ from tubelet.people.detector import load_detector
 from tubelet.people.landmarks import LandmarkModel
 from tubelet.people.tiles import choose_tile_px
 from tubelet.video import Clip, Frame, VideoInfo, probe, read_frames
+from tubelet.video import Source as VideoSource
+from tubelet.video.sources import as_source
 
-Source = str | os.PathLike[str] | int | Clip | UInt8[np.ndarray, "time height width 3"] | Iterable[Frame]
+_PREFETCH = 4  # frames decoded ahead in a thread
+
+RecognitionSource = VideoSource | str | os.PathLike[str] | int | Clip | UInt8[np.ndarray, "time height width 3"] | Iterable[Frame]
 """A file, a camera index or `rtsp://` address, a clip, an array of RGB frames (with `fps`), or frames in order of time."""
 
 
@@ -104,7 +107,7 @@ class Recognizer:
 
     def recognize(
         self,
-        source: Source,
+        source: RecognitionSource,
         *,
         fps: float | None = None,
         start_s: float | None = None,
@@ -165,7 +168,7 @@ class Recognizer:
         return result
 
     def stream(
-        self, source: Source, *, fps: float | None = None, start_s: float | None = None, end_s: float | None = None
+        self, source: RecognitionSource, *, fps: float | None = None, start_s: float | None = None, end_s: float | None = None
     ) -> Iterator[ActionEvent]:
         """Yields the beginning and end of every segment as soon as it is certain, about two seconds after it happened.
 
@@ -191,7 +194,7 @@ class Recognizer:
         )
 
 
-def recognize(source: Source, *, fps: float | None = None, **options: Any) -> Recognition:
+def recognize(source: RecognitionSource, *, fps: float | None = None, **options: Any) -> Recognition:
     """Recognises one source with a `Recognizer` made for it; for more than one source, make the `Recognizer` yourself.
 
     Args:
@@ -213,7 +216,7 @@ def _check_labels(labels: Iterable[str] | None, known: tuple[str, ...]) -> froze
 
 
 def _open(
-    source: Source, *, fps: float | None, start_s: float | None, end_s: float | None
+    source: RecognitionSource, *, fps: float | None, start_s: float | None, end_s: float | None
 ) -> tuple[str, VideoInfo | None, Iterable[Frame]]:
     """Name, facts and frames of a source."""
     if isinstance(source, np.ndarray):
@@ -227,10 +230,10 @@ def _open(
         raise ConfigError(f"fps is {fps}; it is for arrays only, other sources carry their times")
     if isinstance(source, Clip):
         return str(source.source), None, _between(_numbered(source.frames, source.timestamps_s), start_s, end_s)
-    if isinstance(source, (str, os.PathLike, int)):
-        name = str(source)
-        info = probe(name) if Path(name).exists() else None
-        return name, info, read_frames(source, start_s=start_s, end_s=end_s)
+    if isinstance(source, (VideoSource, str, os.PathLike, int)):
+        found = as_source(source)
+        info = None if found.is_live else probe(found.name)
+        return found.label, info, read_frames(found, start_s=start_s, end_s=end_s, prefetch=_PREFETCH)
     return "frames", None, _between(source, start_s, end_s)
 
 
@@ -268,4 +271,3 @@ def _take(result: Recognition, output: EngineOutput, keep_rows: bool) -> None:
         result.segments.append(output.segment)
 
 
-__all__ = ["ActionModel", "Recognizer", "Source", "recognize"]

@@ -42,7 +42,9 @@ class ColourDetector:
 class ColourLandmarks:
     """Poses where the box holds a known colour."""
 
-    def estimate_many(self, image: np.ndarray, boxes_px: np.ndarray) -> list[Pose]:
+    def estimate_many(
+        self, image: np.ndarray, boxes_px: list[np.ndarray], angles_rad: list[float] | None = None
+    ) -> list[Pose]:
         return [self._pose(image, box) for box in boxes_px]
 
     def _pose(self, image: np.ndarray, box: np.ndarray) -> Pose:
@@ -54,7 +56,7 @@ class ColourLandmarks:
         rows, columns = np.nonzero(body)
         left, right, top, bottom = x0 + columns.min(), x0 + columns.max(), y0 + rows.min(), y0 + rows.max()
         down = np.linspace(0.06, 0.94, 33)
-        across = np.where(np.arange(33) % 2 == 0, 0.3, 0.7)
+        across = np.where(np.arange(33) % 2 == 0, 0.1, 0.9)
         points = np.stack([left + across * (right - left), top + down * (bottom - top), np.ones(33)], axis=1)
         return Pose(points.astype(np.float32), 0.97)
 
@@ -106,7 +108,7 @@ def test_every_person_has_one_row_per_decoded_frame_in_order() -> None:
     assert [row.frame_index for row in red] == list(range(240))
     for row in red[30:]:
         x = 40 + int(max(row.time_s - 3.0, 0.0) * 30)
-        assert row.box_px[0] == pytest.approx(x, abs=4)
+        assert row.box_px[0] == pytest.approx(x, abs=5)
         assert row.box_px[3] == pytest.approx(140, abs=8)  # half of the boxes are drawn round landmarks
     green = [row for row in rows if row.track_id == 2]
     assert green[0].time_s == pytest.approx(1.0, abs=0.21)
