@@ -1,5 +1,6 @@
 import csv
 import io
+import itertools
 import json
 from importlib import resources
 
@@ -20,7 +21,6 @@ from tubelet.methods.recognition.documents import (
     tracks_csv_line,
     written_segments,
 )
-import itertools
 
 
 def schema() -> dict:

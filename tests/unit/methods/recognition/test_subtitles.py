@@ -1,3 +1,5 @@
+import itertools
+
 import av
 import pytest
 from hypothesis import given
@@ -5,7 +7,6 @@ from hypothesis import strategies as st
 from recognised import recognition, segment
 
 from tubelet.methods.recognition.subtitles import cues, percent, to_subrip, to_webvtt
-import itertools
 
 
 def test_people_who_act_at_once_share_cues_that_do_not_overlap():
