@@ -3,6 +3,13 @@
 set -eu
 cd "$(dirname "$0")/.."
 sh scripts/environment.sh .venv-demo
-clip=$(.venv-demo/bin/tubelet weights pull demo-clip)
-.venv-demo/bin/tubelet recognize "$clip" --out out/demo --overwrite
+tubelet=.venv-demo/bin/tubelet
+
+# "demo_video: PATH (LICENCE)" -> PATH
+clip=$("$tubelet" weights pull demo_video | sed -n 's/^demo_video: \(.*\) ([^()]*)$/\1/p')
+mkdir -p out
+cp "$clip" out/demo.mp4
+
+"$tubelet" recognize out/demo.mp4 --out out/demo --overwrite
+test -s out/demo/report.html
 echo "report: $(pwd)/out/demo/report.html"
