@@ -1,7 +1,7 @@
 """How far a media file says it reaches, read from its outermost structure.
 
-Demuxers stop quietly where a cut-off file stops. Whether anything is missing can be told without them from the sizes that the
-three common container families write in front of their parts.
+Demuxers stop quietly where a cut-off file stops. Whether anything is missing can be told without them from the sizes
+that the three common container families write in front of their parts.
 """
 
 from __future__ import annotations

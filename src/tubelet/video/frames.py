@@ -13,8 +13,8 @@ class Frame:
     """One decoded picture.
 
     Attributes:
-        image: RGB in display orientation. Rows may be padded in memory (the array is a view of the decoder's own picture,
-            not a copy), pixels within a row are contiguous.
+        image: RGB in display orientation. Rows may be padded in memory (the array is a view of the decoder's own
+            picture, not a copy), pixels within a row are contiguous.
         time_s: Seconds from the first displayed frame.
         index: Number of frames that the same read gave before this one; the frame's number in the file when the read
             began at 0 s.
@@ -53,8 +53,8 @@ class Clip:
             )
         if self.timestamps_s.shape != self.frames.shape[:1] or self.timestamps_s.dtype != np.float64:
             raise ValueError(
-                f"timestamps_s is {self.timestamps_s.dtype} {self.timestamps_s.shape}; it must be float64 with one time "
-                f"for each of the {len(self.frames)} frames"
+                f"timestamps_s is {self.timestamps_s.dtype} {self.timestamps_s.shape}; it must be float64 with one "
+                f"time for each of the {len(self.frames)} frames"
             )
         if not np.all(np.isfinite(self.timestamps_s)):
             raise ValueError("timestamps_s holds values that are not finite; every frame needs a time in seconds")

@@ -86,5 +86,8 @@ def network_frames(address: str, *, timeout_s: float) -> Iterator[Frame]:
                     index += 1
     except (av.FFmpegError, OSError) as error:
         raise VideoReadError(
-            name, "unavailable", f"no answer within {timeout_s:g} s or the connection was lost ({error.strerror})", last_s
+            name,
+            "unavailable",
+            f"no answer within {timeout_s:g} s, or the connection broke ({error.strerror}); check address and network",
+            last_s,
         ) from error

@@ -103,7 +103,8 @@ def _check_claims(name: str, container: InputContainer, stream: VideoStream) -> 
         raise VideoReadError(
             name,
             "absurd_metadata",
-            f"it claims pictures of {width}x{height} pixels; at most {MAX_SIDE_PX} a side are read. Its header is damaged",
+            f"it claims pictures of {width}x{height} pixels; at most {MAX_SIDE_PX} a side are read. "
+            "Its header is probably damaged; get it again",
         )
     if width < 1 or height < 1:
         raise VideoReadError(
@@ -122,8 +123,8 @@ def _check_claims(name: str, container: InputContainer, stream: VideoStream) -> 
         raise VideoReadError(
             name,
             "absurd_metadata",
-            f"it claims to last {duration_s / 3600:.0f} hours; at most {MAX_DURATION_S / 3600:.0f} are read. Its header is "
-            "damaged; rewrite its times, for instance with `ffmpeg -i IN -vf setpts=N/25/TB OUT.mp4`",
+            f"it claims to last {duration_s / 3600:.0f} hours; at most {MAX_DURATION_S / 3600:.0f} are read. "
+            "Rewrite its times, for instance with `ffmpeg -i IN -vf setpts=N/25/TB OUT.mp4`",
         )
 
 

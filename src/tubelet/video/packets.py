@@ -22,8 +22,8 @@ _MAX_TIMES = 2048
 class PacketQueue:
     """Reads the picture packets of an open container one after the other, remembering those looked at ahead of time.
 
-    Packets in front of the first key frame are left out: nothing can be decoded from them. Where the data are damaged or end
-    early, all packets before that place are given first, then the error is raised.
+    Packets in front of the first key frame are left out: nothing can be decoded from them. Where the data are damaged
+    or end early, all packets before that place are given first, then the error is raised.
 
     Attributes:
         has_times: False once a packet came without a presentation time.
@@ -34,7 +34,8 @@ class PacketQueue:
 
     def __init__(self, media: OpenMedia) -> None:
         self._media = media
-        self._source = cast("Generator[Packet[VideoStream], None, None]", media.container.demux(media.stream))
+        packets = media.container.demux(media.stream)
+        self._source = cast("Generator[Packet[VideoStream], None, None]", packets)
         self._ahead: deque[Packet[VideoStream]] = deque()
         self._times: list[int] = []
         self._last_dts: int | None = None
@@ -58,7 +59,7 @@ class PacketQueue:
             ValueError: The reader was closed, or another read was begun.
         """
         if self._closed:
-            raise ValueError(f"{self._media.path}: the reader was closed, or read anew, before this read ended")
+            raise ValueError(f"{self._media.path}: its reader was closed or began another read; use one for each")
         if not self._ahead and not self._read():
             if self._error is not None:
                 raise self._error
@@ -74,8 +75,8 @@ class PacketQueue:
     def settle_start(self) -> int | None:
         """Presentation time of the first picture, from the packets alone; None where they do not tell.
 
-        They do not tell when times are missing or when pictures come before the first key frame in display order, because
-        those may need pictures that are not in the file.
+        They do not tell when times are missing or when pictures come before the first key frame in display order,
+        because those may need pictures that are not in the file.
         """
         for _ in range(_MAX_LOOK_AHEAD):
             if self._times and self._last_dts is not None and self._last_dts >= self._times[0]:
@@ -87,7 +88,7 @@ class PacketQueue:
         return self._times[0]
 
     def is_displayed_at(self, pts: int, time: int) -> bool:
-        """Whether the picture with presentation time `pts` is the one on display at `time` (`pts` <= `time`), both in ticks.
+        """Whether the picture with presentation time `pts` is the one on display at `time` >= `pts`, in ticks.
 
         Looks ahead until no later packet can be displayed between the two: decoding times increase, and no picture is
         displayed before it is decoded.

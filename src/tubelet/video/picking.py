@@ -2,12 +2,14 @@
 
 Three things save work, none of which may change a picture:
 
-- Between targets the file is sought only when its index shows a key frame clearly ahead of the decoder. Index entries carry
-  *decoding* times, so they say whether to seek; the seek itself goes to the target's presentation time.
+- Between targets the file is sought only when its index shows a key frame clearly ahead of the decoder. Index entries
+  carry *decoding* times, so they say whether to seek; the seek itself goes to the target's presentation time.
 - Pictures that no other picture refers to are not decoded unless they are wanted. Which are wanted is decided from the
-  packets before any is decoded, looking ahead past reordered ones, so a picture is never replaced by its neighbour. Only codecs
-  for which "not referred to" is exact take part: in HEVC a skipped picture may serve pictures of a higher temporal layer.
-- Before a seek the decoder is emptied by ending its stream, not by decoding further pictures until the wanted ones come out.
+  packets before any is decoded, looking ahead past reordered ones, so a picture is never replaced by its neighbour.
+  Only codecs for which "not referred to" is exact take part: in HEVC a skipped picture may serve pictures of a higher
+  temporal layer.
+- Before a seek the decoder is emptied by ending its stream, not by decoding further pictures until the wanted ones
+  come out.
 """
 
 from __future__ import annotations

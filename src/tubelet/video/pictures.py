@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
+from typing import cast
 
 import cv2
 import numpy as np
@@ -10,8 +12,8 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from jaxtyping import UInt8
 
-# The eight ways of the display matrix, keyed by the signs of its upper-left 2x2 part (a, b, c, d): a picture is first turned
-# by cv2's rotation code, then mirrored left to right.
+# The eight ways of the display matrix, keyed by the signs of its upper-left 2x2 part (a, b, c, d): a picture is first
+# turned by cv2's rotation code, then mirrored left to right.
 _TURNS: dict[tuple[int, int, int, int], tuple[int | None, bool]] = {
     (1, 0, 0, 1): (None, False),
     (0, 1, -1, 0): (cv2.ROTATE_90_CLOCKWISE, False),
@@ -28,8 +30,8 @@ _DEGREES = {None: 0, cv2.ROTATE_90_CLOCKWISE: 90, cv2.ROTATE_180: 180, cv2.ROTAT
 class PictureConverter:
     """Turns decoded pictures into RGB arrays, keeping the scaler's set-up from one picture to the next.
 
-    Alpha is dropped, not blended. Interlaced pictures stay as coded, with both fields woven into one picture. Pictures of more
-    than 8 bits are reduced to 8 without tone mapping.
+    Alpha is dropped, not blended. Interlaced pictures stay as coded, with both fields woven into one picture.
+    Pictures of more than 8 bits are reduced to 8 without tone mapping.
 
     Args:
         short_side: Resize so that the shorter side has this many pixels; None keeps the size.
@@ -42,21 +44,24 @@ class PictureConverter:
         self._reformatter = VideoReformatter()
 
     def __call__(self, picture: VideoFrame) -> UInt8[np.ndarray, "height width 3"]:
+        """RGB of one picture; without turning and resizing it is a view of memory that belongs to it alone."""
         width, height = resized(picture.width, picture.height, self._short_side)
         rgb = self._reformatter.reformat(
             picture, width=width, height=height, format="rgb24", interpolation=Interpolation.BILINEAR
         )
         plane = rgb.planes[0]
-        rows = np.frombuffer(plane, dtype=np.uint8).reshape(height, plane.line_size)
-        image = rows[:, : width * 3].reshape(height, width, 3)
-        turn, mirror = orientation(picture)
+        rows = np.frombuffer(memoryview(plane), dtype=np.uint8).reshape(height, plane.line_size)
+        image: UInt8[np.ndarray, "height width 3"] = rows[:, : width * 3].reshape(height, width, 3)
+        turn, is_mirrored = orientation(picture)
         if turn is not None:
             image = cv2.rotate(image, turn)
-        return cv2.flip(image, 1) if mirror else image
+        if is_mirrored:
+            image = cv2.flip(image, 1)
+        return image
 
 
 def resized(width: int, height: int, short_side: int | None) -> tuple[int, int]:
-    """Size after the shorter side was brought to `short_side` and the longer one kept in proportion, at least one pixel."""
+    """Width and height after the shorter one was brought to `short_side` and the longer one along with it."""
     if short_side is None:
         return width, height
     if width <= height:
@@ -68,14 +73,18 @@ def orientation(picture: VideoFrame) -> tuple[int | None, bool]:
     """How a decoded picture must be turned to be displayed: cv2's rotation code or None, then whether to mirror it.
 
     Source:
-        The display matrix of ISO/IEC 14496-12 section 8.5.3. Turns that are not a multiple of 90 degrees are left undone, as
-        players do.
+        The display matrix of ISO/IEC 14496-12 section 8.5.3. Turns that are not a multiple of 90 degrees are left
+        undone, as players do.
     """
-    data = picture.side_data.get("DISPLAYMATRIX")
-    if data is None:
+    side_data = cast("Mapping[str, bytes]", picture.side_data)
+    if "DISPLAYMATRIX" not in side_data:
         return None, False
-    a, b, _, c, d = struct.unpack("=5i", bytes(data)[:20])
-    return _TURNS.get(tuple(int(np.sign(value)) for value in (a, b, c, d)), (None, False))  # type: ignore[call-overload]
+    a, b, _, c, d = struct.unpack_from("=5i", side_data["DISPLAYMATRIX"])
+    return _TURNS.get((_sign(a), _sign(b), _sign(c), _sign(d)), (None, False))
+
+
+def _sign(value: int) -> int:
+    return (value > 0) - (value < 0)
 
 
 def is_turned_sideways(picture: VideoFrame) -> bool:

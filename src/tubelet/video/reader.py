@@ -19,15 +19,16 @@ from tubelet.video.pictures import PictureConverter
 from tubelet.video.probing import claimed_duration_s, describe
 from tubelet.video.videofile import VideoFile
 
-# Times are compared with this much slack, so that a time that was rounded when it was written down still finds its frame.
+# Times are compared with this much slack, so that a time that was rounded when it was written down still finds its
+# frame.
 TIME_SLACK_S = 1e-4
 
 
 class VideoReader:
     """An open video file. Use it as a context manager: leaving it closes the file at once.
 
-    Times are seconds from the first displayed frame, whatever clock the file uses. A reader serves one read at a time, in the
-    thread and process that made it.
+    Times are seconds from the first displayed frame, whatever clock the file uses. A reader serves one read at a
+    time, in the thread and process that made it.
 
     Args:
         path: The file.
@@ -90,7 +91,7 @@ class VideoReader:
         duration_s = claimed_duration_s(self._file)
         if duration_s is not None and start_s > duration_s:
             raise ConfigError(
-                f"{self.path}: reading was to start at {start_s:g} s, but the video ends at {duration_s:.3f} s; start earlier"
+                f"{self.path}: the start is {start_s:g} s, but the video ends at {duration_s:.3f} s; start earlier"
             )
         self._read_number += 1
         return self._frames(start_s, end_s, self._read_number)

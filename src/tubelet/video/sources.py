@@ -14,9 +14,12 @@ from urllib.parse import urlsplit, urlunsplit
 from tubelet.errors import ConfigError
 
 # What is taken from a folder. A file that is named itself is read whatever its ending.
-VIDEO_SUFFIXES = frozenset(
-    ".3g2 .3gp .asf .avi .f4v .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts .vob .webm .wmv".split()
-)
+# fmt: off
+VIDEO_SUFFIXES = frozenset({
+    ".3g2", ".3gp", ".asf", ".avi", ".f4v", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4",
+    ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv",
+})
+# fmt: on
 _STREAM_SCHEMES = ("rtsp://", "rtsps://")
 _ANY_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
@@ -57,12 +60,14 @@ class Source:
 def expand_sources(arguments: Iterable[str | os.PathLike[str]]) -> list[Source]:
     """Turn what the user named into single sources, in the order given, each once.
 
-    A number is a camera, unless a file has that name; an address is a network stream; a folder stands for the video files in it
-    and below it, by name; a pattern with `*`, `?` or `[` stands for what it matches (`**` for any folders). Anything else is
-    taken for a file, whether it exists or not: reading says what is wrong with it, so that one bad file does not stop a batch.
+    A number is a camera, unless a file has that name; an address is a network stream; a folder stands for the video
+    files in it and below it, by name; a pattern with `*`, `?` or `[` stands for what it matches (`**` for any
+    folders). Anything else is taken for a file, whether it exists or not: reading says what is wrong with it, so that
+    one bad file does not stop a batch.
 
     Raises:
-        ConfigError: A folder or a pattern gives nothing, an address is of a kind that is not read, or nothing was named.
+        ConfigError: A folder or a pattern gives nothing, an address is of a kind that is not read, or nothing was
+            named.
     """
     sources = [source for argument in arguments for source in _expand(os.fspath(argument))]
     if not sources:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import queue
-import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from tubelet.errors import ConfigError
 from tubelet.video.frames import Frame
@@ -30,8 +30,8 @@ def read_frames(
         source: A file, a camera number, or an rtsp:// address.
         start_s: Seconds from the first frame; only files can start later.
         end_s: Frames from here on are not given. A live source is closed then.
-        prefetch: How many frames a thread decodes ahead while the caller works on one; 0 decodes when asked. Each takes the
-            memory of one picture.
+        prefetch: How many frames a thread decodes ahead while the caller works on one; 0 decodes when asked. Each
+            takes the memory of one picture.
         timeout_s: How long a network stream may be silent.
 
     Raises:
@@ -47,7 +47,9 @@ def read_frames(
     return _ahead(frames, prefetch) if prefetch else frames
 
 
-def _frames(source: Source, start_s: float | None, end_s: float | None, timeout_s: float) -> Iterator[Frame]:
+def _frames(
+    source: Source, start_s: float | None, end_s: float | None, timeout_s: float
+) -> Generator[Frame, None, None]:
     if source.kind == "file":
         with VideoReader(source.name) as reader:
             yield from reader.frames(start_s, end_s)
@@ -59,44 +61,15 @@ def _frames(source: Source, start_s: float | None, end_s: float | None, timeout_
         yield frame
 
 
-class _End:
-    """The last thing in the queue: what ended the reading, or None."""
-
-    def __init__(self, error: BaseException | None) -> None:
-        self.error = error
-
-
-def _ahead(frames: Iterator[Frame], size: int) -> Iterator[Frame]:
-    """Run an iterator in a thread, at most `size` items ahead; errors come out where the item would have."""
-    items: queue.Queue[Frame | _End] = queue.Queue(maxsize=size)
-    is_over = threading.Event()
-
-    def put(item: Frame | _End) -> bool:
-        while not is_over.is_set():
-            try:
-                items.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-            return True
-        return False
-
-    def work() -> None:
-        error: BaseException | None = None
+def _ahead(frames: Generator[Frame, None, None], size: int) -> Iterator[Frame]:
+    """Take items out of a generator in a thread, at most `size` ahead; its errors come out where an item would have."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="tubelet-decode") as thread:
+        pending = deque(thread.submit(next, frames, None) for _ in range(size))
         try:
-            for frame in frames:
-                if not put(frame):
-                    break
-        except BaseException as found:  # noqa: BLE001 - handed to the reading thread, which raises it
-            error = found
-        put(_End(error))
-
-    thread = threading.Thread(target=work, name="tubelet-decode", daemon=True)
-    thread.start()
-    try:
-        while not isinstance(item := items.get(), _End):
-            yield item
-        if item.error is not None:
-            raise item.error
-    finally:
-        is_over.set()
-        thread.join()
+            while (frame := pending.popleft().result()) is not None:
+                pending.append(thread.submit(next, frames, None))
+                yield frame
+        finally:
+            for future in pending:
+                future.cancel()
+            thread.submit(frames.close).result()

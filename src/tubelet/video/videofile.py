@@ -46,12 +46,14 @@ class VideoFile:
 
     @property
     def media(self) -> OpenMedia:
+        """The open container."""
         if self._media is None:
             raise ValueError(f"the reader of {self.path} is closed; open another one")
         return self._media
 
     @property
     def stream(self) -> VideoStream:
+        """The stream that holds the pictures."""
         return self.media.stream
 
     @property
@@ -84,7 +86,7 @@ class VideoFile:
         return self._origin
 
     def rewind(self) -> PacketQueue:
-        """The packets from the beginning. Opens the file anew when some were taken: not every container can seek there."""
+        """The packets from the beginning. Opens the file anew if some were taken: not all containers can seek there."""
         if self._queue.position is not None:
             return self._reopen(self._num_threads)
         return self._queue
@@ -109,8 +111,8 @@ class VideoFile:
         """Ticks and picture in display order, with increasing times, from `start` on (None: from the first).
 
         Raises:
-            VideoReadError: After the last sound picture, when a damaged one follows or the file ends early; or at once, when
-                there is no picture.
+            VideoReadError: After the last sound picture, when a damaged one follows or the file ends early; or at
+                once, when there is no picture.
         """
         origin, step = self.origin(), self._step_ticks()
         last: int | None = None
@@ -154,8 +156,8 @@ class VideoFile:
     def _sound_pictures(self, start: int | None) -> Iterator[VideoFrame]:
         """Pictures up to the first that is damaged, then the error.
 
-        Decoding threads lose sound pictures that were under way beside a damaged one, so on an error the rest is decoded
-        again without them.
+        Decoding threads lose sound pictures that were under way beside a damaged one, so on an error the rest is
+        decoded again without them.
         """
         num_given = 0
         try:

@@ -24,9 +24,9 @@ _CLOCK_HZ = 90000
 class VideoWriter:
     """Writes H.264 (yuv420p, BT.709) in mp4 with the index in front. Use it as a context manager.
 
-    The file appears under its name only when the block ends without an error; before that it has a temporary name beside it.
-    Each picture lasts until the next, so any frame rate, also a changing one, is kept. Odd sizes are made even by repeating the
-    last row or column, since the format has only even ones.
+    The file appears under its name only when the block ends without an error; before that it has a temporary name
+    beside it. Each picture lasts until the next, so any frame rate, also a changing one, is kept. Odd sizes are made
+    even by repeating the last row or column, since the format has only even ones.
 
     Args:
         path: Ends in .mp4. An existing file is replaced.
@@ -46,8 +46,8 @@ class VideoWriter:
             raise ValueError(f"{self.path}: the name must end in .mp4, the format that is written")
         if width < 1 or height < 1 or not 0 < fps <= 1000 or not 0 <= quality <= 51:
             raise ValueError(
-                f"width {width}, height {height}, fps {fps:g}, quality {quality}: sizes must be positive, fps in (0, 1000], "
-                "quality in 0..51"
+                f"width {width}, height {height}, fps {fps:g}, quality {quality}: sizes must be positive, "
+                "fps in (0, 1000], quality in 0..51"
             )
         self._shape = (height, width, 3)
         self._even = (height + height % 2, width + width % 2)
