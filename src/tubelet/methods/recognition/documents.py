@@ -15,6 +15,7 @@ from typing import Any
 
 import tubelet
 from tubelet.errors import VideoReadError
+from tubelet.methods.recognition.segmenter import ActionEvent
 from tubelet.methods.recognition.timeline import Recognition, Segment, TrackRow
 
 ACTIONS_SCHEMA = "tubelet.actions/1"
@@ -201,9 +202,19 @@ def segment_document(segment: Segment) -> dict[str, Any]:
     }
 
 
-def event_document(source: str, segment: Segment) -> dict[str, Any]:
-    """One finished segment of a stream: a line of what `--json` prints for cameras and network streams."""
-    return {"schema": EVENT_SCHEMA, "source": source, "track_id": segment.track_id, **segment_document(segment)}
+def event_document(source: str, event: ActionEvent) -> dict[str, Any]:
+    """One event of a stream: a line of what `--json` prints for cameras and network streams."""
+    document: dict[str, Any] = {
+        "schema": EVENT_SCHEMA,
+        "source": source,
+        "event": event.kind,
+        "track_id": event.track_id,
+        "time_s": to_milliseconds(event.time_s),
+        "label": event.label,
+    }
+    if event.segment is not None:
+        document["segment"] = segment_document(event.segment)
+    return document
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401 - JSON

@@ -7,25 +7,31 @@ and blended into the few pixels they cover, and the strip is drawn once per page
 from __future__ import annotations
 
 import bisect
+import os
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from tubelet.errors import VideoReadError
 from tubelet.methods.recognition.palette import Colour, ink_on, person_colour
 from tubelet.methods.recognition.strip import TimelineStrip
 from tubelet.methods.recognition.subtitles import percent
 from tubelet.methods.recognition.timeline import Recognition, Segment, TrackRow
 from tubelet.methods.recognition.typesetting import Plate, blend, label_plate
 from tubelet.skeletons import BLAZEPOSE_33
-from tubelet.video import Frame
+from tubelet.video import Frame, VideoWriter, read_frames
 
 MIN_VISIBILITY = 0.3
 _HEAD_JOINTS = 11  # nose, eyes, ears and mouth: a face full of lines hides who it is
 _MAX_PLATES = 256
+_PREFETCH = 4  # frames decoded ahead: decoding then runs beside drawing and encoding
+DEFAULT_FPS = 25.0
+MAX_FPS = 240.0
 
 Image = UInt8[np.ndarray, "height width 3"]
 
@@ -194,6 +200,54 @@ def annotated_frames(
         if annotator is None:
             annotator = Annotator(recognition, width=frame.image.shape[1], height=frame.image.shape[0])
         yield annotator.draw(frame, by_frame.at(frame.index)), frame.time_s
+
+
+def draw_video(
+    source: str,
+    rows: Iterable[TrackRow],
+    recognition: Recognition,
+    out_path: str | os.PathLike[str],
+    *,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    on_frame: Callable[[], object] | None = None,
+) -> float:
+    """Writes the annotated video of a file in a second pass over it.
+
+    Args:
+        source: The file that was recognised.
+        rows: In order of time, with the frame indices of the first pass.
+        recognition: What was recognised.
+        out_path: An .mp4 file; it appears only when it is complete.
+        start_s: As in the first pass.
+        end_s: As in the first pass.
+        on_frame: Called after each frame: for progress.
+
+    Returns:
+        The time in the source at which the annotated video begins, seconds.
+
+    Raises:
+        VideoReadError: The file cannot be read to the end; nothing is written then.
+        VideoWriteError: The annotated video cannot be written.
+    """
+    offset_s: float | None = None
+    with ExitStack() as stack:
+        frames = read_frames(source, start_s=start_s, end_s=end_s, prefetch=_PREFETCH)
+        writer: VideoWriter | None = None
+        for image, time_s in annotated_frames(frames, rows, recognition):
+            if writer is None:
+                offset_s = time_s
+                fps = recognition.info.average_fps if recognition.info is not None else DEFAULT_FPS
+                # Headers of damaged files state rates that no video has; the times of the frames are what counts.
+                fps = fps if 0 < fps <= MAX_FPS else DEFAULT_FPS
+                height, width = image.shape[:2]
+                writer = stack.enter_context(VideoWriter(out_path, width=width, height=height, fps=fps))
+            writer.write(image, time_s)
+            if on_frame is not None:
+                on_frame()
+    if offset_s is None:
+        raise VideoReadError(source, "no_frames", "no picture was found to draw into; check --start and --end")
+    return offset_s
 
 
 class _RowsByFrame:

@@ -21,6 +21,7 @@ from tubelet.methods.recognition.documents import (
     tracks_csv_line,
     written_segments,
 )
+from tubelet.methods.recognition.segmenter import ActionEvent
 
 
 def schema() -> dict:
@@ -130,6 +131,16 @@ def test_failures_name_their_cause():
 
 
 def test_events_of_a_stream_say_what_they_are():
-    event = event_document("0", segment(4, 1.00049, 2.0, "wave"))
-    assert event["schema"] == "tubelet.event/1"
-    assert (event["source"], event["track_id"], event["start_s"], event["label"]) == ("0", 4, 1.0, "wave")
+    begin = event_document("0", ActionEvent(kind="begin", track_id=4, time_s=1.00049, label="wave"))
+    assert begin == {
+        "schema": "tubelet.event/1",
+        "source": "0",
+        "event": "begin",
+        "track_id": 4,
+        "time_s": 1.0,
+        "label": "wave",
+    }
+    whole = segment(4, 1.00049, 2.0, "wave")
+    end = event_document("0", ActionEvent(kind="end", track_id=4, time_s=2.0, label="wave", segment=whole))
+    assert (end["event"], end["time_s"]) == ("end", 2.0)
+    assert (end["segment"]["start_s"], end["segment"]["end_s"], end["segment"]["probability"]) == (1.0, 2.0, 0.9)
