@@ -3,5 +3,5 @@
 set -eu
 cd "$(dirname "$0")/.."
 sh scripts/environment.sh .venv-test test,dev,docs editable
-.venv-test/bin/mkdocs build --quiet --strict
+NO_MKDOCS_2_WARNING=1 .venv-test/bin/mkdocs build --quiet --strict
 echo "documentation: $(pwd)/site/index.html"

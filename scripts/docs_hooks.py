@@ -12,7 +12,7 @@ _PLACE = re.compile(r"<!-- help: ?([a-z -]*?) ?-->")
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
-    """Replaces every place by what `tubelet COMMAND --help` prints at 100 columns."""
+    """Replaces every place by what `tubelet COMMAND --help` prints at 88 columns."""
     return _PLACE.sub(lambda match: f"```text\n{help_of(match[1].split())}```", markdown)
 
 
@@ -22,7 +22,7 @@ def help_of(command: list[str]) -> str:
     Raises:
         KeyError: There is no such sub-command.
     """
-    os.environ["COLUMNS"] = "100"  # as wide as a page shows
+    os.environ["COLUMNS"] = "88"  # as wide as a page shows
     os.environ["NO_COLOR"] = "1"
     parser = build_parser()
     for word in command:
