@@ -1,0 +1,156 @@
+"""Synthetic training examples: performances filmed by random cameras, as features with a label for every frame."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int64
+
+from tubelet.datasets.mocap import Motion
+from tubelet.datasets.performances import NO_LABEL, Script
+from tubelet.datasets.virtual_camera import film
+from tubelet.methods.recognition.preprocess import NUM_FEATURES, RATE_HZ, features, frame_range
+from tubelet.runs import Progress
+
+_JOINT_RATE_HZ = 30.0
+_CHUNK = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examples:
+    """Sequences of one length, cut short ones filled with zeros.
+
+    Attributes:
+        features: As the action model reads them.
+        labels: Index into the vocabulary, or `NO_LABEL` where the person does none of it.
+        weights: 1 where the label counts, 0 where there is nothing or the label is in between two.
+    """
+
+    features: Float32[np.ndarray, "examples features time"]
+    labels: Int64[np.ndarray, "examples time"]
+    weights: Float32[np.ndarray, "examples time"]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def digest(self) -> str:
+        """SHA-256 of everything: two machines that trained on the same examples have the same."""
+        digest = hashlib.sha256()
+        for array in (self.features, self.labels, self.weights):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """How examples are drawn.
+
+    Attributes:
+        seed: Example i depends on the seed and i alone.
+        seconds: Length of an example.
+        views: How many cameras film each performance.
+        severity: Factor on the landmark model's imperfections.
+        azimuth_deg: A range of directions of view, mirror images included; 0 is from behind. None: all directions.
+        inside_azimuth: Film from that range only, or from everywhere else only.
+    """
+
+    seed: int
+    seconds: float = 9.0
+    views: int = 2
+    severity: float = 1.0
+    azimuth_deg: tuple[float, float] | None = None
+    inside_azimuth: bool = True
+
+    @property
+    def frames(self) -> int:
+        """Feature frames of an example."""
+        return round(self.seconds * RATE_HZ)
+
+
+def draw_examples(clips: Sequence[Motion], drawing: Drawing, count: int, *, num_workers: int = 2) -> Examples:
+    """Draw examples, the same ones for any number of workers.
+
+    Args:
+        clips: Motion capture to draw from.
+        drawing: How.
+        count: How many performances; there are `drawing.views` examples of each.
+        num_workers: Processes.
+    """
+    starts = list(range(0, count, _CHUNK))
+    jobs = [(list(clips), drawing, start, min(start + _CHUNK, count)) for start in starts]
+    parts: list[Examples] = []
+    with Progress() as progress:
+        line = progress.add("drawing examples", count, "people")
+        if num_workers == 1:
+            for job in jobs:
+                parts.append(_draw_chunk(job))
+                line.advance(job[3] - job[2])
+        else:
+            # Fresh processes: forking one that already runs threads may hang.
+            with ProcessPoolExecutor(num_workers, mp_context=get_context("spawn")) as pool:
+                for job, part in zip(jobs, pool.map(_draw_chunk, jobs), strict=True):
+                    parts.append(part)
+                    line.advance(job[3] - job[2])
+    return Examples(
+        features=np.concatenate([part.features for part in parts]),
+        labels=np.concatenate([part.labels for part in parts]),
+        weights=np.concatenate([part.weights for part in parts]),
+    )
+
+
+def _draw_chunk(job: tuple[list[Motion], Drawing, int, int]) -> Examples:
+    clips, drawing, start, end = job
+    script = Script(clips)
+    size = (end - start) * drawing.views
+    out = Examples(
+        features=np.zeros((size, NUM_FEATURES, drawing.frames), np.float32),
+        labels=np.full((size, drawing.frames), NO_LABEL, np.int64),
+        weights=np.zeros((size, drawing.frames), np.float32),
+    )
+    for number in range(start, end):
+        rng = np.random.default_rng((drawing.seed, number))
+        performance = script.draw(rng, drawing.seconds)
+        for view in range(drawing.views):
+            row = (number - start) * drawing.views + view
+            footage, offset = film(
+                rng, performance.joints_m, azimuth_rad=_azimuth(rng, drawing), severity=drawing.severity
+            )
+            _fill(
+                out,
+                row,
+                *frame_range(footage.times_s),
+                footage,
+                performance.labels[offset:],
+                performance.near_change[offset:],
+                rng,
+            )
+    return out
+
+
+def _azimuth(rng: np.random.Generator, drawing: Drawing) -> float:
+    """A direction of view in radians that the drawing allows."""
+    if drawing.azimuth_deg is None:
+        return float(rng.uniform(0, 2 * np.pi))
+    low, high = drawing.azimuth_deg
+    while True:
+        degrees = rng.uniform(0, 180)
+        if (low <= degrees < high) == drawing.inside_azimuth:
+            return float(np.radians(degrees) * rng.choice([-1, 1]))
+
+
+def _fill(out, row, first, end, footage, labels, near, rng) -> None:  # type: ignore[no-untyped-def]
+    length = out.labels.shape[1]
+    if end - first > length:
+        first += int(rng.integers(end - first - length + 1))
+        end = first + length
+    place = np.minimum(np.arange(first, end) * round(_JOINT_RATE_HZ / RATE_HZ), len(labels) - 1)
+    columns = features(footage.landmarks_px, footage.box_px, footage.times_s, (first, end))
+    out.features[row, :, : end - first] = columns
+    out.labels[row, : end - first] = labels[place]
+    known: Bool[np.ndarray, " time"] = columns[-1] > 0
+    out.weights[row, : end - first] = np.where(near[place], 0.25, 1.0) * known

@@ -1,0 +1,68 @@
+"""What an action model is, where it comes from, and what evidence there is that it works. Reads no network."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tubelet.datasets.everyday import EVERYDAY_ACTIONS
+from tubelet.datasets.mocap import LABEL_OF_CLIP
+from tubelet.errors import WeightsError
+
+SHIPPED = Path(__file__).parent / "weights"
+"""The folder of the model that ships with the package."""
+
+WEIGHTS_FILE = "action_model.safetensors"
+CARD_FILE = "action_model.json"
+CARD_SCHEMA = "tubelet.action_model/1"
+
+_KEYS = ("name", "licence", "labels", "evidence", "preprocessing", "network", "calibration", "training")
+
+REAL_EVIDENCE: Mapping[str, str] = {
+    "walk": "looked at on real street footage (people 60 to 100 px tall) while it was built",
+    "stand": "looked at on real street footage (people 60 to 100 px tall) while it was built",
+}
+"""What real footage the classes were looked at on during development; measured figures are in the benchmark reports."""
+
+
+def load_card(folder: str | os.PathLike[str] | None = None) -> dict[str, Any]:
+    """The card of a model.
+
+    Args:
+        folder: Where its files lie; the shipped model where not given.
+
+    Raises:
+        WeightsError: There is no card, or it is not one that this version can read.
+    """
+    path = (SHIPPED if folder is None else Path(folder)) / CARD_FILE
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise WeightsError(
+            f"no action model in {path.parent}: {CARD_FILE} is missing; name `default`, or the folder of a finished run of "
+            "`tubelet train recognition:mocap_skeleton`"
+        ) from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise WeightsError(f"{path} is not JSON: {error}; train the model again") from error
+    if not isinstance(card, dict) or card.get("schema") != CARD_SCHEMA or any(key not in card for key in _KEYS):
+        raise WeightsError(
+            f"{path} is not a card of schema {CARD_SCHEMA} with {', '.join(_KEYS)}; train the model again"
+        )
+    return card
+
+
+def class_evidence(labels: tuple[str, ...]) -> dict[str, str]:
+    """For each class, what it was learned from and whether real footage of it was ever looked at."""
+    evidence = {}
+    for label in labels:
+        clips = sum(own == label for own in LABEL_OF_CLIP.values())
+        sources = [f"motion capture ({clips} clip{'s' if clips > 1 else ''})"] if clips else []
+        if label in EVERYDAY_ACTIONS or label in ("walk", "run"):
+            sources.append("procedural animation")
+        evidence[label] = f"learned from {' and '.join(sources)}; " + REAL_EVIDENCE.get(
+            label, "synthetic evidence only"
+        )
+    return evidence

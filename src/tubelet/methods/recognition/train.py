@@ -1,0 +1,216 @@
+"""Train the skeleton action model: `tubelet train recognition:mocap_skeleton`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from tubelet import weights
+from tubelet.configs import to_json
+from tubelet.datasets.mocap import Motion, read_motion
+from tubelet.datasets.performances import LABELS, NO_LABEL
+from tubelet.methods.recognition.action_model import save_action_model
+from tubelet.methods.recognition.examples import Drawing, Examples, draw_examples
+from tubelet.methods.recognition.model_card import CARD_SCHEMA, class_evidence
+from tubelet.methods.recognition.preprocess import FEATURE_NAMES, MARGIN_S, MAX_GAP_S, NUM_FEATURES, RATE_HZ
+from tubelet.methods.recognition.recipes import MocapSkeletonConfig
+from tubelet.metrics.calibration import abstention_threshold, fit_temperature
+from tubelet.models.skeleton import SkeletonTCN
+from tubelet.runs import RunDirectory, installed_versions, this_command
+from tubelet.skeletons import BODY_13
+from tubelet.training.loop import LoopConfig, fit
+from tubelet.training.optimizer import adamw
+from tubelet.training.schedule import cosine
+from tubelet.training.seed import seed_everything, step_generator
+
+_LEAST_THRESHOLD, _GREATEST_THRESHOLD = 0.4, 0.7
+_RAREST = 0.002  # classes rarer than this weigh no more
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Features, targets and weights of one step."""
+
+    features: Float[Tensor, "batch features time"]
+    targets: Float[Tensor, "batch classes time"]
+    weights: Float[Tensor, "batch time"]
+
+
+def load_motions() -> list[Motion]:
+    """All human clips of the pinned pybullet wheel, fetched where they are not in the cache."""
+    return [read_motion(weights.fetch(item)) for item in weights.MOTIONS]
+
+
+def training_drawing(config: MocapSkeletonConfig) -> Drawing:
+    """How training examples are drawn."""
+    return Drawing(
+        seed=config.seed,
+        views=config.views,
+        severity=config.severity,
+        azimuth_deg=config.held_out_azimuth_deg,
+        inside_azimuth=False,
+    )
+
+
+def validation_drawing(config: MocapSkeletonConfig, stream: int) -> Drawing:
+    """How examples are drawn that training does not see; streams 1 (calibration) and 2 (evaluation) are independent."""
+    return Drawing(
+        seed=config.seed + 1_000_003 * stream,
+        views=1,
+        azimuth_deg=config.held_out_azimuth_deg,
+        inside_azimuth=config.held_out_azimuth_deg is not None,
+    )
+
+
+def split_clips(clips: list[Motion], config: MocapSkeletonConfig) -> tuple[list[Motion], list[Motion]]:
+    """Clips for training and for validation: held-out ones replace the others of their class."""
+    held = set(config.held_out_clips)
+    training = [clip for clip in clips if clip.source_clip not in held]
+    labels = {clip.label for clip in clips if clip.source_clip in held}
+    return training, [clip for clip in clips if clip.source_clip in held or clip.label not in labels]
+
+
+def train(config: MocapSkeletonConfig, run: RunDirectory) -> None:
+    """Draw examples, train, calibrate on others, and write the model with its card into the run's folder."""
+    seed_everything(config.seed, num_threads=config.num_threads)
+    training_clips, validation_clips = split_clips(load_motions(), config)
+    examples = draw_examples(
+        training_clips, training_drawing(config), config.num_people, num_workers=config.num_workers
+    )
+    network_settings: dict[str, Any] = {"channels": config.channels, "dropout": config.dropout}
+    network = SkeletonTCN(NUM_FEATURES, len(LABELS), **network_settings)
+    shares = _class_shares(examples)
+    trained = fit(
+        network,
+        adamw(network, lr=config.optimizer.lr, weight_decay=config.optimizer.weight_decay),
+        batch_at=lambda step: _batch(examples, shares, config, step),
+        compute_loss=_loss,
+        lr_factor=lambda step: cosine(
+            step,
+            num_steps=config.num_steps,
+            num_warmup_steps=config.optimizer.num_warmup_steps,
+            final_factor=config.optimizer.final_lr_factor,
+        ),
+        config=LoopConfig(num_steps=config.num_steps, checkpoint_every=max(1, config.num_steps // 2)),
+        run=run,
+    )
+    if not isinstance(trained, SkeletonTCN):
+        raise TypeError(f"training returned {type(trained).__name__}; SkeletonTCN expected")
+    held = draw_examples(
+        validation_clips, validation_drawing(config, 1), config.num_validation, num_workers=config.num_workers
+    )
+    calibration = calibrate(logits_of(trained, held), held, config)
+    run.log(event="calibrated", **calibration)
+    card = {
+        "schema": CARD_SCHEMA,
+        "name": "mocap_skeleton",
+        "licence": "Apache-2.0",
+        "description": "Labels what one person does, 15 times a second, from body landmarks within about two seconds round each "
+        "moment. Learned from motion capture and procedural animation filmed by virtual cameras; no real footage was trained on.",
+        "labels": list(LABELS),
+        "evidence": class_evidence(LABELS),
+        "preprocessing": {
+            "joints": list(BODY_13.joints),
+            "rate_hz": RATE_HZ,
+            "max_gap_s": MAX_GAP_S,
+            "margin_s": MARGIN_S,
+            "features": list(FEATURE_NAMES),
+        },
+        "network": network_settings,
+        "calibration": calibration,
+        "training": {
+            "recipe": "recognition:mocap_skeleton" + ("_held_out" if config.held_out_clips else ""),
+            "command": this_command(),
+            "config": to_json(config),
+            "class_shares": dict(zip(LABELS, [round(float(share), 5) for share in shares], strict=True)),
+            "examples_sha256": examples.digest(),
+            "clips": [clip.source_clip for clip in training_clips],
+            "versions": installed_versions(),
+        },
+    }
+    save_action_model(run.path, trained, card)
+
+
+def _class_shares(examples: Examples) -> Float[np.ndarray, " classes"]:
+    """Share of each class among the frames that show a class at all."""
+    counts = np.bincount(
+        examples.labels[examples.labels >= 0],
+        weights=examples.weights[examples.labels >= 0],
+        minlength=len(LABELS),
+    )
+    return counts / counts.sum()
+
+
+def _batch(examples: Examples, shares: Float[np.ndarray, " classes"], config: MocapSkeletonConfig, step: int) -> Batch:
+    rng = step_generator(config.seed, step)
+    rows = rng.integers(0, len(examples), config.batch_size)
+    start = int(rng.integers(0, examples.labels.shape[1] - config.window + 1))
+    span = slice(start, start + config.window)
+    labels = torch.from_numpy(examples.labels[rows, span])
+    smoothing = config.label_smoothing
+    even = 1 / len(LABELS)
+    targets = (
+        nn.functional.one_hot(labels.clamp(min=0), len(LABELS)).to(torch.float32) * (1 - smoothing) + smoothing * even
+    )
+    # What is none of the classes should look like any of them a little: the network is then unsure, and abstains.
+    targets = torch.where((labels == NO_LABEL)[..., None], even, targets).transpose(1, 2)
+    rarity = np.maximum(shares, _RAREST) ** -config.rarity_power
+    rarity = np.append(rarity / (rarity * shares).sum(), 1.0)  # the last is NO_LABEL, which indexes from the end
+    factor = torch.from_numpy(rarity[labels.numpy()].astype(np.float32))
+    return Batch(
+        torch.from_numpy(examples.features[rows, :, span]),
+        targets,
+        torch.from_numpy(examples.weights[rows, span]) * factor,
+    )
+
+
+def _loss(model: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
+    log_probabilities = torch.log_softmax(model(batch.features), dim=1)
+    losses = -(batch.targets * log_probabilities).sum(dim=1)
+    return {"loss": (losses * batch.weights).sum() / batch.weights.sum().clamp(min=1)}
+
+
+def logits_of(network: SkeletonTCN, examples: Examples) -> Float[np.ndarray, "examples classes time"]:
+    """Logits of every example."""
+    with torch.inference_mode():
+        parts = [network(part).numpy() for part in torch.from_numpy(examples.features).split(64)]
+    return np.concatenate(parts)
+
+
+def certain_frames(
+    logits: Float[np.ndarray, "examples classes time"], examples: Examples
+) -> tuple[Float[np.ndarray, "frames classes"], Int[np.ndarray, " frames"]]:
+    """Logits and labels of the frames that are measured, leaving out blends between two actions."""
+    counted = examples.weights >= 1
+    return np.moveaxis(logits, 1, 2)[counted], examples.labels[counted]
+
+
+def calibrate(
+    logits: Float[np.ndarray, "examples classes time"], examples: Examples, config: MocapSkeletonConfig
+) -> dict[str, float]:
+    """Temperature from frames that show a class; threshold from all, where any label on a frame that shows none is wrong."""
+    rows, labels = certain_frames(logits, examples)
+    temperature = fit_temperature(rows[labels >= 0], labels[labels >= 0])
+    scaled = rows / temperature
+    scaled = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    confidence = scaled.max(axis=1) / scaled.sum(axis=1)
+    right = rows.argmax(axis=1) == labels
+    wanted = abstention_threshold(np.clip(confidence, 0, 1), right, config.greatest_risk)
+    threshold = (
+        min(max(wanted, _LEAST_THRESHOLD), _GREATEST_THRESHOLD) if math.isfinite(wanted) else _GREATEST_THRESHOLD
+    )
+    decided = confidence >= threshold
+    return {
+        "temperature": round(temperature, 6),
+        "min_score": round(threshold, 4),
+        "coverage": float(decided[labels >= 0].mean()),
+        "risk": float(1 - right[decided].mean()),
+        "none_labelled": float(decided[labels < 0].mean()) if (labels < 0).any() else 0.0,
+    }
