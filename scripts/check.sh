@@ -14,7 +14,7 @@ step() {
 step format "$bin/ruff" format --check .
 step lint "$bin/ruff" check .
 step types "$bin/mypy"
-step imports "$bin/lint-imports" --no-cache
+step imports "$bin/lint-imports" --no-cache --no-logo
 if [ -n "$failed" ]; then
     echo "failed:$failed"
     exit 1

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Installs tubelet with what the tests need into .venv-test and runs the default tests, warnings as errors, with the coverage gate.
+# `.venv-test/bin/coverage report -m` then shows the lines that no test reached.
 # With options, runs pytest with those options and without the gate: scripts/test.sh -k timeline
 set -eu
 cd "$(dirname "$0")/.."
@@ -10,4 +11,4 @@ export OMP_NUM_THREADS
 if [ $# -gt 0 ]; then
     exec .venv-test/bin/python -m pytest "$@"
 fi
-exec .venv-test/bin/python -m pytest -q -n "${TUBELET_TEST_PROCESSES:-2}" --dist worksteal --durations 15 --cov --cov-report term
+exec .venv-test/bin/python -m pytest -q -n "${TUBELET_TEST_PROCESSES:-2}" --dist worksteal --durations 15 --cov --cov-report=
