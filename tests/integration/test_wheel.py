@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -103,3 +104,24 @@ def test_every_module_of_the_installed_wheel_can_be_imported(python: Path, tmp_p
 
 def test_the_installed_command_runs(python: Path, tmp_path: Path) -> None:
     assert tubelet.__version__ in _run(python.parent / "tubelet", "--version", cwd=tmp_path)
+
+
+def test_the_source_archive_is_enough_to_build_test_and_document(tmp_path: Path) -> None:
+    _run(sys.executable, "-m", "hatchling", "build", "--target", "sdist", "--directory", tmp_path, cwd=ROOT)
+    (archive,) = tmp_path.glob("*.tar.gz")
+    top = f"tubelet-{tubelet.__version__}"
+    with tarfile.open(archive) as packed:
+        names = {name.removeprefix(f"{top}/") for name in packed.getnames()}
+    expected = {
+        "LICENSE",
+        "Makefile",
+        "constraints.txt",
+        "docs/tutorial.md",
+        "mkdocs.yml",
+        "pyproject.toml",
+        "scripts/test.sh",
+        "src/tubelet/py.typed",
+        "tests/conftest.py",
+    }
+    assert expected <= names
+    assert {name for name in names if name.split("/")[0].startswith((".venv", "out", "site"))} == set()
