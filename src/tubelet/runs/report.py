@@ -243,20 +243,20 @@ def markdown_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, 
     return [line(escaped[0]), line(rule), *(line(row) for row in escaped[1:]), ""]
 
 
-_Kind = Literal["string", "count", "seed", "object", "list"]
+_Kind = Literal["a string", "a count", "a count or null", "an object", "a list"]
 _FIELDS: dict[str, _Kind] = {
-    "title": "string",
-    "metrics": "object",
-    "num_expected": "count",
-    "num_scored": "count",
-    "failures": "list",
-    "protocol": "string",
-    "dataset": "string",
-    "dataset_fingerprint": "string",
-    "seed": "seed",
-    "command": "string",
-    "versions": "object",
-    "details": "object",
+    "title": "a string",
+    "metrics": "an object",
+    "num_expected": "a count",
+    "num_scored": "a count",
+    "failures": "a list",
+    "protocol": "a string",
+    "dataset": "a string",
+    "dataset_fingerprint": "a string",
+    "seed": "a count or null",
+    "command": "a string",
+    "versions": "an object",
+    "details": "an object",
 }
 
 
@@ -273,11 +273,11 @@ def _check_fields(fields: dict[str, Any]) -> None:
         value = fields[name]
         is_count = isinstance(value, int) and not isinstance(value, bool)
         fits = {
-            "string": isinstance(value, str),
-            "count": is_count,
-            "seed": value is None or is_count,
-            "object": isinstance(value, dict),
-            "list": isinstance(value, list),
+            "a string": isinstance(value, str),
+            "a count": is_count,
+            "a count or null": value is None or is_count,
+            "an object": isinstance(value, dict),
+            "a list": isinstance(value, list),
         }[kind]
         if not fits:
-            raise ReportError(f"not a valid report: {name} is {value!r}; allowed: a {kind}")
+            raise ReportError(f"not a valid report: {name} is {value!r}; allowed: {kind}")
