@@ -1,23 +1,32 @@
-"""Hooks of the documentation build: the command line's own help, put where a page says `<!-- help: COMMAND -->`."""
+"""Hooks of the documentation build, which fill in what the code knows better than a page.
+
+`<!-- help: COMMAND -->` becomes what `tubelet COMMAND --help` prints. `<!-- room: NAME -->` becomes the reference of a
+room: of its door where it exports names, else of each of its modules.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
 import re
+from pathlib import Path
 
 from tubelet.cli.main import build_parser
 
-_PLACE = re.compile(r"<!-- help: ?([a-z -]*?) ?-->")
+_SOURCE = Path(__file__).resolve().parents[1] / "src"
+_HELP = re.compile(r"<!-- help: ?([a-z -]*?) ?-->")
+_ROOM = re.compile(r"<!-- room: ([a-z_.]+) -->")
+_OPTIONS = "    options: { show_root_heading: false, show_root_toc_entry: false, heading_level: LEVEL }\n"
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
-    """Replaces every place by what `tubelet COMMAND --help` prints at 88 columns."""
-    return _PLACE.sub(lambda match: f"```text\n{help_of(match[1].split())}```", markdown)
+    """Fills the places of one page."""
+    markdown = _HELP.sub(lambda place: f"```text\n{help_of(place[1].split())}```", markdown)
+    return _ROOM.sub(lambda place: reference_of(place[1]), markdown)
 
 
 def help_of(command: list[str]) -> str:
-    """The help of one (sub-)command.
+    """The help of one (sub-)command, 88 columns wide.
 
     Raises:
         KeyError: There is no such sub-command.
@@ -29,3 +38,12 @@ def help_of(command: list[str]) -> str:
         choices = [action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
         parser = choices[0][word]
     return parser.format_help()
+
+
+def reference_of(room: str) -> str:
+    """Directives that render the docstrings of a room."""
+    folder = _SOURCE.joinpath(*room.split("."))
+    if not folder.is_dir() or "\n__all__ = [" in (folder / "__init__.py").read_text(encoding="utf-8"):
+        return f"::: {room}\n" + _OPTIONS.replace("LEVEL", "2")
+    names = sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
+    return "\n".join(f"## {room}.{name}\n\n::: {room}.{name}\n" + _OPTIONS.replace("LEVEL", "3") for name in names)
