@@ -59,7 +59,7 @@ class PacketQueue:
             ValueError: The reader was closed, or another read was begun.
         """
         if self._closed:
-            raise ValueError(f"{self._media.path}: its reader was closed or began another read; use one for each")
+            raise ValueError(f"{self._media.path}: its reader was closed or began anew; use two")
         if not self._ahead and not self._read():
             if self._error is not None:
                 raise self._error

@@ -26,6 +26,8 @@ _TURNS: dict[tuple[int, int, int, int], tuple[int | None, bool]] = {
 }
 _DEGREES = {None: 0, cv2.ROTATE_90_CLOCKWISE: 90, cv2.ROTATE_180: 180, cv2.ROTATE_90_COUNTERCLOCKWISE: 270}
 
+_DEEP_FORMATS = frozenset({"yuv420p10le", "yuv420p12le", "p010le"})
+
 
 class PictureConverter:
     """Turns decoded pictures into RGB arrays, keeping the scaler's set-up from one picture to the next.
@@ -41,18 +43,23 @@ class PictureConverter:
         if short_side is not None and short_side < 2:
             raise ValueError(f"short_side is {short_side}; it must be at least 2 pixels")
         self._short_side = short_side
-        self._reformatter = VideoReformatter()
+        self._to_rgb = VideoReformatter()
+        self._to_8_bits = VideoReformatter()
 
     def __call__(self, picture: VideoFrame) -> UInt8[np.ndarray, "height width 3"]:
         """RGB of one picture; without turning and resizing it is a view of memory that belongs to it alone."""
         width, height = resized(picture.width, picture.height, self._short_side)
-        rgb = self._reformatter.reformat(
-            picture, width=width, height=height, format="rgb24", interpolation=Interpolation.BILINEAR
+        if picture.format.name in _DEEP_FORMATS:
+            # One step would cost three times as much as these two.
+            picture = self._to_8_bits.reformat(picture, format="yuv420p", threads=1)
+        # Averaging over areas keeps fine patterns from flickering in smaller pictures; it has no effect at full size.
+        rgb = self._to_rgb.reformat(
+            picture, width=width, height=height, format="rgb24", interpolation=Interpolation.AREA, threads=1
         )
+        turn, is_mirrored = orientation(picture)
         plane = rgb.planes[0]
         rows = np.frombuffer(memoryview(plane), dtype=np.uint8).reshape(height, plane.line_size)
         image: UInt8[np.ndarray, "height width 3"] = rows[:, : width * 3].reshape(height, width, 3)
-        turn, is_mirrored = orientation(picture)
         if turn is not None:
             image = cv2.rotate(image, turn)
         if is_mirrored:

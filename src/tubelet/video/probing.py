@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from itertools import pairwise
 
+import numpy as np
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
+from jaxtyping import Float64
 
 from tubelet.video.info import VideoInfo
 from tubelet.video.pictures import is_turned_sideways, rotation_deg
 from tubelet.video.videofile import VideoFile
 
 _MICROSECONDS = 1e6
+# Matroska's clock has milliseconds, so steps of a constant rate differ by up to one of them.
+_CLOCK_ROUNDING_S = 0.0015
+_MAX_PACKETS_LOOKED_AT = 300
 
 
 def probe(path: str | os.PathLike[str]) -> VideoInfo:
@@ -36,10 +41,12 @@ def describe(file: VideoFile, first: VideoFrame) -> VideoInfo:
         file: Open; where its container states neither length nor number of frames, its packets are counted.
         first: Picture at 0 s.
     """
-    stream, container = file.stream, file.media.container
-    is_sideways = is_turned_sideways(first)
+    start_pts_s = file.seconds(file.origin())
     num_frames, duration_s = _length(file)
-    pixel_format = first.format
+    times_s = _times_s(file)
+    # Only now: what is above may open the file anew, and the old stream is gone then.
+    stream, container = file.stream, file.media.container
+    is_sideways, pixel_format = is_turned_sideways(first), first.format
     return VideoInfo(
         path=file.path,
         container=container.format.name,
@@ -49,9 +56,9 @@ def describe(file: VideoFile, first: VideoFrame) -> VideoInfo:
         rotation_deg=rotation_deg(first),
         num_frames=num_frames,
         duration_s=duration_s,
-        average_fps=_average_fps(stream, num_frames, duration_s),
-        start_pts_s=file.seconds(file.origin()),
-        is_variable_frame_rate=_has_variable_rate(stream),
+        average_fps=_average_fps(stream, num_frames, duration_s, times_s),
+        start_pts_s=start_pts_s,
+        is_variable_frame_rate=_has_variable_rate(times_s),
         pixel_format=pixel_format.name,
         bit_depth=max((component.bits for component in pixel_format.components), default=8),
         has_alpha=any(component.is_alpha for component in pixel_format.components) or _has_separate_alpha(stream),
@@ -66,11 +73,13 @@ def claimed_duration_s(file: VideoFile) -> float | None:
     stream = file.stream
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
-    tagged = _tagged_duration_s(stream.metadata.get("DURATION", ""))
-    if tagged is not None:
-        return tagged
-    duration = file.media.container.duration
-    return None if duration is None else duration / _MICROSECONDS
+    container = file.media.container
+    end_s = _tagged_duration_s(stream.metadata.get("DURATION", ""))
+    if end_s is None:
+        end_s = None if container.duration is None else container.duration / _MICROSECONDS
+    if end_s is None or "matroska" not in container.format.name or stream.start_time is None:
+        return end_s
+    return end_s - max(0.0, file.seconds(stream.start_time))  # Matroska counts from the zero of its clock
 
 
 def _tagged_duration_s(text: str) -> float | None:
@@ -83,15 +92,14 @@ def _tagged_duration_s(text: str) -> float | None:
 
 
 def _length(file: VideoFile) -> tuple[int | None, float]:
-    stream = file.stream
-    num_frames: int | None = stream.frames or None
+    num_frames: int | None = file.stream.frames or None
     if _has_full_index(file):
-        num_frames = sum(not entry.is_discard for entry in stream.index_entries)
+        num_frames = sum(not entry.is_discard for entry in file.stream.index_entries)
     duration_s = claimed_duration_s(file)
     if duration_s is not None:
         return num_frames, duration_s
     num_frames = _count_packets(file)
-    rate = stream.average_rate or stream.base_rate
+    rate = file.stream.average_rate or file.stream.base_rate
     return num_frames, num_frames / float(rate) if rate else 0.0
 
 
@@ -110,21 +118,32 @@ def _has_full_index(file: VideoFile) -> bool:
     return is_iso and 0 < stream.frames == len(stream.index_entries)
 
 
-def _average_fps(stream: VideoStream, num_frames: int | None, duration_s: float) -> float:
+def _times_s(file: VideoFile) -> Float64[np.ndarray, " time"]:
+    """Times of all pictures where the index lists them, else of the first few hundred; increasing, from any zero."""
+    if _has_full_index(file):
+        ticks = [entry.timestamp for entry in file.stream.index_entries if not entry.is_discard]
+    else:
+        queue = file.rewind()
+        packets = itertools.islice(iter(queue.pop, None), _MAX_PACKETS_LOOKED_AT)
+        ticks = sorted(packet.pts for packet in packets if packet.pts is not None)
+    return np.array([file.seconds(tick) for tick in ticks])
+
+
+def _average_fps(
+    stream: VideoStream, num_frames: int | None, duration_s: float, times_s: Float64[np.ndarray, " time"]
+) -> float:
     if num_frames is not None and num_frames > 1 and duration_s > 0:
         return num_frames / duration_s
+    if _has_variable_rate(times_s):
+        return (len(times_s) - 1) / float(times_s[-1] - times_s[0])
     rate = stream.average_rate or stream.base_rate
     return float(rate) if rate else 0.0
 
 
-def _has_variable_rate(stream: VideoStream) -> bool:
-    """Whether the steps between pictures differ by more than the rounding of the file's clock."""
-    entries = stream.index_entries
-    if len(entries) == stream.frames and len(entries) > 2:
-        steps = [after.timestamp - before.timestamp for before, after in pairwise(entries)][:-1]
-        return max(steps) - min(steps) > 2
-    average, base = stream.average_rate, stream.base_rate
-    return bool(average and base and abs(float(average / base) - 1.0) > 0.02)
+def _has_variable_rate(times_s: Float64[np.ndarray, " time"]) -> bool:
+    """Whether the steps between pictures differ by more than the rounding of a container's clock."""
+    steps_s = np.diff(times_s)[:-1]
+    return len(steps_s) > 1 and float(steps_s.max() - steps_s.min()) > _CLOCK_ROUNDING_S
 
 
 def _has_separate_alpha(stream: VideoStream) -> bool:

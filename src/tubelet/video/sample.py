@@ -54,7 +54,7 @@ def dense_times(
         start_s = max(0.0, (duration_s - num_frames * step_s) / 2)
     if not 0 <= start_s < duration_s:
         raise ValueError(f"start_s is {start_s:g}; it must lie in [0, {duration_s:g}), the length of the video")
-    return _inside(start_s + np.arange(num_frames) * step_s, duration_s, step_s, edge)
+    return _inside(start_s + np.arange(num_frames) * step_s, duration_s, edge)
 
 
 def segment_times(
@@ -102,11 +102,11 @@ def multi_view_times(
     _check(duration_s, num_views=num_views, num_frames=num_frames, step_s=step_s)
     room_s = max(0.0, duration_s - num_frames * step_s)
     starts = np.linspace(0.0, room_s, num_views) if num_views > 1 else np.array([room_s / 2])
-    return _inside(starts[:, None] + np.arange(num_frames) * step_s, duration_s, step_s, edge)
+    return _inside(starts[:, None] + np.arange(num_frames) * step_s, duration_s, edge)
 
 
 def _inside(
-    times_s: Float64[np.ndarray, "*shape"], duration_s: float, step_s: float, edge: EdgePolicy
+    times_s: Float64[np.ndarray, "*shape"], duration_s: float, edge: EdgePolicy
 ) -> Float64[np.ndarray, "*shape"]:
     if edge not in get_args(EdgePolicy):
         raise ValueError(f"edge is {edge!r}; allowed: {', '.join(get_args(EdgePolicy))}")
@@ -115,13 +115,14 @@ def _inside(
         return times_s
     if edge == "error":
         raise ValueError(
-            f"the window reaches to {float(times_s.max()):g} s and the video lasts {duration_s:g} s; take fewer or closer "
-            'times, or the edge policy "hold" or "wrap"'
+            f"the window reaches to {float(times_s.max()):g} s and the video lasts {duration_s:g} s; "
+            'take fewer or closer times, or the edge policy "hold" or "wrap"'
         )
     if edge == "wrap":
-        return np.mod(times_s, duration_s)
-    last_s = max(0.0, duration_s - step_s / 2) if np.all(is_beyond) else float(times_s[~is_beyond].max())
-    return np.where(is_beyond, last_s, times_s)
+        wrapped: Float64[np.ndarray, "*shape"] = np.mod(times_s, duration_s)
+        return wrapped
+    held: Float64[np.ndarray, "*shape"] = np.where(is_beyond, float(times_s[~is_beyond].max()), times_s)
+    return held
 
 
 def _check(duration_s: float, step_s: float = 1.0, **counts: int) -> None:
