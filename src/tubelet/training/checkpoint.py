@@ -1,12 +1,13 @@
 """Weights and training state on disk, whole or not at all, and read back without pickle.
 
 A checkpoint is a folder `step_00000500` with `model.safetensors`, `ema.safetensors` where there is an average,
-`state.pt` (optimiser and random generators; tensors and plain values only) and `state.json`. It is written under
-another name and renamed when complete, so a folder that is called `step_…` can be trusted.
+`state.pt` (optimiser and random generators; tensors and plain values only) and `state.json` (step, sha256 of the rest).
+It is written under another name and renamed when complete, so a folder that is called `step_…` can be trusted.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -42,7 +43,15 @@ def save_weights(
     """
     # Cloned because safetensors refuses views that share memory.
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in sorted(tensors.items())}
-    write_bytes(path, safetensors_bytes(plain, metadata=dict(sorted((metadata or {}).items())) or None))
+    write_bytes(path, _in_order(safetensors_bytes(plain, metadata=dict(metadata or {}) or None)))
+
+
+def _in_order(content: bytes) -> bytes:
+    """The same safetensors file with its header sorted; the library writes metadata in a random order."""
+    length = int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # the format wants the tensors aligned
+    return len(header).to_bytes(8, "little") + header + content[8 + length :]
 
 
 def load_weights(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -97,7 +106,8 @@ def save_checkpoint(
         save_weights(draft / "ema.safetensors", ema.model.state_dict())
     state = {"optimizer": optimizer.state_dict(), "random": random_state()}
     write_atomically(draft / "state.pt", lambda file: torch.save(state, file))
-    write_json(draft / "state.json", {"schema": CHECKPOINT_SCHEMA, "step": step, "has_ema": ema is not None})
+    sums = {path.name: _sha256(path) for path in sorted(draft.iterdir())}
+    write_json(draft / "state.json", {"schema": CHECKPOINT_SCHEMA, "step": step, "sha256": sums})
     if final.exists():
         _remove(final)
     os.rename(draft, final)
@@ -141,8 +151,11 @@ def load_checkpoint(
         raise WeightsError(f"{path}: no readable checkpoint ({error}); train anew or use an older one") from error
     if facts.get("schema") != CHECKPOINT_SCHEMA:
         raise WeightsError(f"{path}: schema is {facts.get('schema')!r}; this version reads {CHECKPOINT_SCHEMA!r}")
-    if ema is not None and not facts["has_ema"]:
+    if ema is not None and "ema.safetensors" not in facts["sha256"]:
         raise WeightsError(f"{path}: was trained without a weight average; train anew, or leave the average off")
+    for name, expected in facts["sha256"].items():
+        if not (path / name).is_file() or _sha256(path / name) != expected:
+            raise WeightsError(f"{path / name}: is missing or not as it was written; use an older checkpoint")
     _load_into(model, path / "model.safetensors")
     if ema is not None:
         _load_into(ema.model, path / "ema.safetensors")
@@ -150,10 +163,15 @@ def load_checkpoint(
         try:
             state: dict[str, Any] = torch.load(path / "state.pt", map_location="cpu", weights_only=True)
             optimizer.load_state_dict(state["optimizer"])
-        except (OSError, RuntimeError, ValueError, KeyError) as error:
+        except (RuntimeError, ValueError, KeyError) as error:
             raise WeightsError(f"{path / 'state.pt'}: the optimiser cannot go on from it: {error}") from error
         restore_random_state(state["random"])
     return int(facts["step"])
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _load_into(model: nn.Module, path: Path) -> None:
