@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -52,7 +53,7 @@ class _Person:
     start_s: float
     end_s: float
     segments: list[dict[str, Any]]
-    pictures: list[str] = field(default_factory=list)
+    pictures: list[dict[str, Any]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -145,6 +146,7 @@ def _source_view(
     return {
         "id": f"source-{index + 1}",
         "name": hide_credentials(source["source"]),
+        "short_name": _short_name(source["source"]),
         "facts": _facts(source),
         "people": people,
         "shown": shown,
@@ -181,7 +183,10 @@ def _person(track: Mapping[str, Any], recognition: Recognition) -> _Person:
         start_s=track["start_s"],
         end_s=track["end_s"],
         segments=track["segments"],
-        pictures=["data:image/jpeg;base64," + base64.b64encode(picture.jpeg).decode() for picture in pictures],
+        pictures=[
+            {"time_s": item.time_s, "src": "data:image/jpeg;base64," + base64.b64encode(item.jpeg).decode()}
+            for item in pictures
+        ],
         seconds=seconds,
     )
 
@@ -231,7 +236,11 @@ def _facts(source: Mapping[str, Any]) -> list[str]:
     facts = [_seconds(source["duration_s"])]
     if video is not None:
         rate = f"{video['average_fps']:.4g} fps" + (" (variable)" if video["is_variable_frame_rate"] else "")
-        facts += [f"{video['width']} × {video['height']}", rate, f"{video['codec']} in {video['container']}"]
+        facts += [
+            f"{video['width']} × {video['height']}",
+            rate,
+            f"{video['codec']} in {_container(video['container'])}",
+        ]
         if video["rotation_deg"]:
             facts.append(f"rotated by {video['rotation_deg']}°")
         if video["is_interlaced"]:
@@ -260,7 +269,15 @@ def _distinct_models(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     for source in document["sources"]:
         found = next((entry for entry in models if entry["model"] == source["model"]), None)
         if found is None:
-            found = {"model": source["model"], "evidence": _evidence(source["model"]), "detectors": []}
+            card = source["model"]
+            facts = {key: value for key, value in card.items() if key not in ("evidence", "labels", "schema")}
+            found = {
+                "model": card,
+                "evidence": _evidence(card),
+                "facts": {key: value for key, value in facts.items() if not isinstance(value, (Mapping, list, tuple))},
+                "details": {key: value for key, value in facts.items() if isinstance(value, (Mapping, list, tuple))},
+                "detectors": [],
+            }
             models.append(found)
         if source["detector"] and source["detector"] not in found["detectors"]:
             found["detectors"].append(source["detector"])
@@ -269,15 +286,21 @@ def _distinct_models(document: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _evidence(model: Mapping[str, Any]) -> list[dict[str, str]]:
     """What is known about each class: `{"label", "kind", "text"}`, kind one of real, synthetic, unstated."""
-    evidence = model.get("evidence") or {}
-    rows = []
-    for label in model.get("labels", ()):
-        stated = evidence.get(label)
-        text = str(stated.get("text", stated.get("kind", ""))) if isinstance(stated, Mapping) else str(stated or "")
-        kind = str(stated.get("kind", "")) if isinstance(stated, Mapping) else text
-        known = next((word for word in ("real", "synthetic") if kind.lower().startswith(word)), "unstated")
-        rows.append({"label": label, "kind": known, "text": text or "the model does not say"})
-    return rows
+    stated = model.get("evidence") or {}
+    texts = {label: str(stated.get(label) or "") for label in model.get("labels", ())}
+    return [
+        {"label": label, "kind": _evidence_kind(text), "text": text or "the model does not say"}
+        for label, text in texts.items()
+    ]
+
+
+def _evidence_kind(text: str) -> str:
+    lower = text.lower()
+    if re.search(r"\bsynthetic\b[^.;]*\bonly\b|\bonly\b[^.;]*\bsynthetic\b", lower):
+        return "synthetic"
+    if re.search(r"\breal\b", lower):
+        return "real"
+    return "synthetic" if "synthetic" in lower else "unstated"
 
 
 def _without_credentials(address: str) -> str:
@@ -285,6 +308,19 @@ def _without_credentials(address: str) -> str:
     if "@" not in parts.netloc:
         return address
     return urlunsplit(parts._replace(netloc="***@" + parts.netloc.rpartition("@")[2]))
+
+
+def _short_name(source: str) -> str:
+    """What a heading says: the name of a file without its folders, an address as it is."""
+    if "://" in source:
+        return hide_credentials(source)
+    return f"Camera {source}" if source.isdecimal() else re.split(r"[/\\]", source.rstrip("/\\"))[-1]
+
+
+def _container(names: str) -> str:
+    """One of the names that the demuxer lists for a family of formats."""
+    listed = names.split(",")
+    return "mp4" if "mp4" in listed else listed[0]
 
 
 def _words(label: str) -> str:

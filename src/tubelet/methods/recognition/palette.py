@@ -25,7 +25,7 @@ PERSON_COLOURS: tuple[Colour, ...] = (
 
 # Quieter than the colours of people: they fill areas of a page. Used in order of how long a label lasts.
 LABEL_COLOURS: tuple[Colour, ...] = (
-    (74, 120, 196),
+    (66, 110, 188),
     (237, 150, 60),
     (72, 160, 110),
     (206, 88, 96),

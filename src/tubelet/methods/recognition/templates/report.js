@@ -26,7 +26,8 @@
 
   const showTip = (seg) => {
     const { s, e, p, b, r } = seg.dataset;
-    const lane = seg.closest(".lane"), picture = lane.querySelector("img");
+    const middleTime = (+s + +e) / 2, away = (image) => Math.abs(+image.dataset.t - middleTime);
+    const picture = [...seg.closest(".lane").querySelectorAll("img")].sort((one, two) => away(one) - away(two))[0];
     tip.replaceChildren();
     if (picture) { const image = add(tip, "img", ""); image.src = picture.src; image.alt = ""; }
     const text = add(tip, "div", "");
