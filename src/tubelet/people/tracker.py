@@ -23,8 +23,12 @@ _DETECTION_SIGMA = 0.04  # standard deviation of a detected edge, in box heights
 _POSE_SIGMA = 0.06  # the same for a box drawn round landmarks
 _ACCELERATION_SIGMA = 3.0  # box heights / s^2: a start, a stop, a jump
 _SIZE_SIGMA = 0.6  # box heights / s^2: sizes change more slowly than places
+_FADING_S = 0.4
 _LEAN_RAD = 0.5  # from here on an upright crop pulls the pose visibly towards standing
 _MAIN_JOINTS = np.array([0, 11, 12, 23, 24, 25, 26, 27, 28])  # nose, shoulders, hips, knees, ankles
+
+_HEAD_AND_SHOULDERS = np.array([0, 7, 8, 11, 12])
+_LEGS = np.array([25, 26, 27, 28])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +53,7 @@ class TrackerSettings:
     tentative_s: float = 1.5
     max_coast_s: float = 1.2
     max_undetected_s: float = 2.5
-    duplicate_distance: float = 0.15
+    duplicate_distance: float = 0.12
 
 
 class BoxFilter:
@@ -76,6 +80,10 @@ class BoxFilter:
         sigma = height * np.array([_ACCELERATION_SIGMA, _ACCELERATION_SIGMA, _SIZE_SIGMA, _SIZE_SIGMA])
         noise = np.array([[step**4 / 4, step**3 / 2], [step**3 / 2, step**2]])
         self.covariance = transition @ self.covariance @ transition.T + sigma[:, None, None] ** 2 * noise
+
+    def slow_down(self, time_s: float) -> None:
+        """Lets the velocity fade until `time_s`: what is not seen moving has more likely stopped than gone on for ever."""
+        self.mean[1] *= np.exp(-max(time_s - self.time_s, 0.0) / _FADING_S)
 
     def update(self, box_px: Float[np.ndarray, "4"], sigma: float) -> None:
         """Takes in a measured box whose edges have a standard deviation of `sigma` box heights."""
@@ -157,6 +165,8 @@ class Tracker:
             descriptors: Colour of each detection (see `appearance.describe`).
         """
         for track in self.live:
+            if not track.is_measured:
+                track.filter.slow_down(time_s)
             track.filter.predict(time_s)
             track.is_detected = track.is_measured = False
             track.pose = None
@@ -266,12 +276,15 @@ class Tracker:
             for j in sure[place + 1 :]:
                 if i in hidden or j in hidden or not _same_body(poses[i], poses[j], self.settings.duplicate_distance):
                     continue
-                hidden.add(min((i, j), key=lambda k: self._claim(self.live[k], poses[k])))
+                # The larger pose is the whole body where the other has only half of it.
+                bodies = [box_from_landmarks(poses[k].landmarks) for k in (i, j)]
+                whole = max(bodies, key=lambda body: float(body[3] - body[1]))
+                hidden.add(min((i, j), key=lambda k: self._claim(self.live[k], whole)))
         return hidden
 
-    def _claim(self, track: Track, pose: Pose) -> tuple[bool, bool, float]:
-        """How good a track's claim to a pose is: a person before a newcomer, detected before coasting, then by overlap."""
-        overlap = iou_matrix(track.box_px[None], box_from_landmarks(pose.landmarks)[None])
+    def _claim(self, track: Track, body_px: Float[np.ndarray, " 4"]) -> tuple[bool, bool, float]:
+        """How good a track's claim to a body is: a person before a newcomer, detected before coasting, then by overlap."""
+        overlap = iou_matrix(track.box_px[None], body_px[None])
         return (track.is_confirmed, track.is_detected, float(overlap[0, 0]))
 
     def _judge(self, time_s: float) -> None:
@@ -328,6 +341,8 @@ def _lean(pose: Pose) -> float:
 
 
 def _same_body(a: Pose, b: Pose, limit: float) -> bool:
-    first, second = a.landmarks[_MAIN_JOINTS, :2], b.landmarks[_MAIN_JOINTS, :2]
-    size = max(float(np.ptp(first, axis=0).max()), float(np.ptp(second, axis=0).max()), 1.0)
-    return float(np.linalg.norm(first - second, axis=1).mean()) < limit * size
+    """Whether two poses are of one body: all of it, or only its upper or lower part, as where one box holds half a person."""
+    first, second = a.landmarks[:, :2], b.landmarks[:, :2]
+    size = max(float(np.ptp(pose[_MAIN_JOINTS], axis=0).max()) for pose in (first, second))
+    apart = np.linalg.norm(first - second, axis=1) / max(size, 1.0)
+    return any(float(apart[joints].mean()) < limit for joints in (_MAIN_JOINTS, _HEAD_AND_SHOULDERS, _LEGS))
