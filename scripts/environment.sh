@@ -27,6 +27,7 @@ find_python() {
 
 fingerprint() {
     {
+        pwd # scripts in an environment name the folder they were made in
         cat pyproject.toml constraints.txt
         [ "$mode" = editable ] || find src -type f ! -name '*.pyc' -exec cksum {} + | sort
     } | cksum
@@ -38,10 +39,10 @@ if [ -x "$name/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; t
     exit 0
 fi
 
-if [ ! -x "$name/bin/python" ]; then
+if ! "$name/bin/python" -m pip --version >/dev/null 2>&1; then # none, or one that was interrupted in the making
     python=$(find_python)
     echo "making $name with $("$python" --version)"
-    "$python" -m venv "$name"
+    "$python" -m venv --clear "$name"
 fi
 what=.
 [ -z "$extras" ] || what=".[$extras]"
