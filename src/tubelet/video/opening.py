@@ -15,6 +15,7 @@ from tubelet.errors import VideoReadError
 from tubelet.video.container_end import container_family, missing_end
 
 MAX_SIDE_PX = 16384
+MAX_PIXELS = 120_000_000
 MAX_FPS = 1000.0
 MAX_DURATION_S = 30 * 24 * 3600.0
 
@@ -55,9 +56,10 @@ def open_media(path: str | os.PathLike[str], *, num_threads: int = 0) -> OpenMed
         raise _cannot_open(name, head, missing, error) from error
     try:
         stream = pick_stream(name, container)
-    except VideoReadError:
+    except VideoReadError as error:
         container.close()
-        raise
+        # Half an index can look like any other fault.
+        raise _cannot_open(name, head, missing, error) if missing is not None else error from None
     stream.codec_context.thread_type = "AUTO"
     stream.codec_context.thread_count = num_threads
     return OpenMedia(name, container, stream, size_bytes, missing)
@@ -72,6 +74,8 @@ def pick_stream(name: str, container: InputContainer) -> VideoStream:
     if container.format.name.split(",")[0] in _PLAYLIST_FORMATS:
         kind = container.format.name
         raise VideoReadError(name, "not_a_video", f"it is a playlist ({kind}); name the video files themselves")
+    if not container.streams:
+        raise VideoReadError(name, "corrupt", "its index is damaged: no stream is listed in it; get the file again")
     candidates = [stream for stream in container.streams.video if not is_cover_art(stream)]
     if not candidates:
         kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
@@ -99,11 +103,12 @@ def is_cover_art(stream: VideoStream) -> bool:
 
 def _check_claims(name: str, container: InputContainer, stream: VideoStream) -> None:
     width, height = stream.codec_context.width, stream.codec_context.height
-    if width > MAX_SIDE_PX or height > MAX_SIDE_PX:
+    if max(width, height) > MAX_SIDE_PX or width * height > MAX_PIXELS:
         raise VideoReadError(
             name,
             "absurd_metadata",
-            f"it claims pictures of {width}x{height} pixels; at most {MAX_SIDE_PX} a side are read. "
+            f"it claims pictures of {width}x{height} pixels; at most {MAX_SIDE_PX} a side "
+            f"and {MAX_PIXELS // 10**6} million in all are read. "
             "Its header is probably damaged; get it again",
         )
     if width < 1 or height < 1:

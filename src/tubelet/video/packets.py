@@ -47,7 +47,7 @@ class PacketQueue:
         self.position: int | None = None
 
     def close(self) -> None:
-        """Read no more. To be called before the container is closed, which takes the memory that reading uses with it."""
+        """Read no more. To be called before the container is closed, which takes the memory for reading with it."""
         self._closed = True
         self._source.close()
 

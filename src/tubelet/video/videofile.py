@@ -11,6 +11,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from tubelet.errors import VideoReadError
+from tubelet.video.decoding import Decoder, DecodingError, picture_ticks
 from tubelet.video.opening import OpenMedia, open_media
 from tubelet.video.packets import PacketQueue
 
@@ -78,17 +79,24 @@ class VideoFile:
             origin = queue.settle_start()
             self._has_times = queue.has_times
             if origin is None:
-                picture = next(self._decoded(queue), None)
-                if picture is None:
-                    raise self._nothing()
+                picture = self._first_picture(queue)
                 origin = picture_ticks(picture) or 0
             self._origin = origin
         return self._origin
 
+    def _first_picture(self, queue: PacketQueue) -> VideoFrame:
+        try:
+            picture = next(Decoder(self.stream, queue).pictures(), None)
+        except DecodingError as error:
+            raise self.damage(str(error)) from error
+        if picture is None:
+            raise self._nothing()
+        return picture
+
     def rewind(self) -> PacketQueue:
         """The packets from the beginning. Opens the file anew if some were taken: not all containers can seek there."""
         if self._queue.position is not None:
-            return self._reopen(self._num_threads)
+            return self._reopen()
         return self._queue
 
     def seek_before(self, ticks: int) -> PacketQueue:
@@ -105,7 +113,7 @@ class VideoFile:
             queue = self._queue = PacketQueue(self.media)
             if not queue.is_empty() and queue.first_key is not None and queue.first_key <= ticks:
                 return queue
-        return self._reopen(self._num_threads)
+        return self._reopen()
 
     def pictures(self, start: int | None = None) -> Iterator[tuple[int, VideoFrame]]:
         """Ticks and picture in display order, with increasing times, from `start` on (None: from the first).
@@ -116,15 +124,19 @@ class VideoFile:
         """
         origin, step = self.origin(), self._step_ticks()
         last: int | None = None
-        for picture in self._sound_pictures(start):
-            ticks = picture_ticks(picture)
-            if ticks is None:
-                ticks = origin if last is None else last + step
-            elif last is not None and ticks <= last:
-                ticks = last + 1 if picture.pts is not None else last + step
-            last = ticks
-            if start is None or ticks >= start:
-                yield ticks, picture
+        try:
+            for picture in self._sound_pictures(start):
+                ticks = picture_ticks(picture)
+                if ticks is None:
+                    ticks = origin if last is None else last + step
+                elif last is not None and ticks <= last:
+                    ticks = last + 1 if picture.pts is not None else last + step
+                last = ticks
+                if start is None or ticks >= start:
+                    yield ticks, picture
+        except VideoReadError as error:
+            time_s = None if last is None else self.seconds(last - origin)
+            raise VideoReadError(self.path, error.cause, error.detail, time_s) from error
         if last is None:
             raise self._nothing()
 
@@ -136,11 +148,11 @@ class VideoFile:
             return VideoReadError(self.path, "truncated", f"{missing}; get the whole file", time_s)
         return VideoReadError(self.path, "corrupt", f"{what}; get the file again", time_s)
 
-    def _reopen(self, num_threads: int) -> PacketQueue:
+    def _reopen(self) -> PacketQueue:
         media = self.media
         self._queue.close()
         media.container.close()
-        self._media = open_media(self.path, num_threads=num_threads)
+        self._media = open_media(self.path, num_threads=self._num_threads)
         self._queue = PacketQueue(self._media)
         return self._queue
 
@@ -156,71 +168,31 @@ class VideoFile:
     def _sound_pictures(self, start: int | None) -> Iterator[VideoFrame]:
         """Pictures up to the first that is damaged, then the error.
 
-        Decoding threads lose sound pictures that were under way beside a damaged one, so on an error the rest is
-        decoded again without them.
+        Decoding threads lose sound pictures that were under way beside a damaged one, so at an error the last stretch
+        is decoded again without them.
         """
         num_given = 0
+        last: int | None = None
         try:
-            for picture in self._decoded(self._queue_from(start)):
+            for picture in self._decoder_from(start).pictures():
                 num_given += 1
+                last = picture.pts if self.has_times else None
                 yield picture
             return
-        except VideoReadError:
-            if self.stream.codec_context.thread_count == 1:
-                raise
-        self._reopen(num_threads=1)
-        for number, picture in enumerate(self._decoded(self._queue_from(start))):
-            if number >= num_given:
-                yield picture
-
-    def _queue_from(self, start: int | None) -> PacketQueue:
-        return self.rewind() if start is None or not self.has_times else self.seek_before(start)
-
-    def _decoded(self, queue: PacketQueue) -> Iterator[VideoFrame]:
-        context = self.stream.codec_context
-        context.skip_frame = "DEFAULT"
-        last: int | None = None
-        packet = None
-        error: VideoReadError | None = None
-        while error is None:
-            try:
-                packet = queue.pop()
-                pictures = context.decode(packet)
-            except (VideoReadError, av.FFmpegError) as found:
-                error = (
-                    found
-                    if isinstance(found, VideoReadError)
-                    else self.damage(f"a picture cannot be decoded ({found})")
-                )
-                pictures = self._last_pictures()
-            for picture in pictures:
-                ticks = picture_ticks(picture)
-                # Pictures displayed before the key frame that was sought to cannot be whole, and nobody asked for them.
-                is_leading = ticks is not None and queue.first_key is not None and ticks < queue.first_key
-                if picture.is_corrupt and not is_leading:
-                    error = self.damage("a picture is damaged")
-                    break
-                last = ticks if ticks is not None else last
-                yield picture
-            if packet is None and error is None:
-                return
-        if error is not None:
-            raise self._at(error, last)
-
-    def _at(self, error: VideoReadError, last: int | None) -> VideoReadError:
-        """The error with the time of the last sound picture in front of it."""
-        if last is None or self._origin is None:
-            return error
-        return VideoReadError(self.path, error.cause, error.detail, max(0.0, self.seconds(last - self._origin)))
-
-    def _last_pictures(self) -> list[VideoFrame]:
-        """What is still in the decoder in front of a damaged place."""
+        except DecodingError:
+            self._num_threads = 1
+            self._reopen()
+        decoder = self._decoder_from(start if last is None else last)
         try:
-            return self.stream.codec_context.decode(None)
-        except av.FFmpegError:
-            return []  # the damage itself, which is about to be reported
+            for number, picture in enumerate(decoder.pictures()):
+                is_given = number < num_given if last is None else picture.pts is not None and picture.pts <= last
+                if not is_given:
+                    yield picture
+        except DecodingError as error:
+            for picture in decoder.last_pictures():
+                yield picture
+            raise self.damage(str(error)) from error
 
-
-def picture_ticks(picture: VideoFrame) -> int | None:
-    """A picture's time on its stream's clock: presentation time, else decoding time, else None."""
-    return picture.dts if picture.pts is None else picture.pts
+    def _decoder_from(self, start: int | None) -> Decoder:
+        queue = self.rewind() if start is None or not self.has_times else self.seek_before(start)
+        return Decoder(self.stream, queue)
