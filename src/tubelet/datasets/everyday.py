@@ -65,7 +65,7 @@ def draw_stance(rng: np.random.Generator) -> Stance:
         for side, name in zip(_BOTH, (right, left), strict=True)
     }
     return Stance(
-        arms=arms,  # type: ignore[arg-type]  # four angles each
+        arms=arms,  # four angles each
         feet_out=float(np.clip(rng.normal(5, 4), -1, 18) * _DEGREE),
         feet_yaw=float(rng.normal(8, 8) * _DEGREE),
         split=float(rng.normal(0, 5) * _DEGREE),

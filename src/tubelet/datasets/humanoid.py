@@ -98,14 +98,14 @@ def about(axis: str, angle_rad: Float[np.ndarray, "*batch"] | float) -> Float[np
 
 def normalise(q: Float[np.ndarray, "*batch 4"]) -> Float[np.ndarray, "*batch 4"]:
     """Quaternions of length one."""
-    return q / np.maximum(np.linalg.norm(q, axis=-1, keepdims=True), 1e-12)
+    return np.asarray(q / np.maximum(np.linalg.norm(q, axis=-1, keepdims=True), 1e-12))
 
 
 def align_signs(q: Float[np.ndarray, "time joints 4"]) -> Float[np.ndarray, "time joints 4"]:
     """Choose between q and -q (the same rotation) so that neighbours in time lie close together."""
     flips = np.where(np.sum(q[1:] * q[:-1], axis=-1) < 0, -1.0, 1.0)
     signs = np.concatenate([np.ones_like(q[:1, :, 0]), np.cumprod(flips, axis=0)])
-    return q * signs[..., None]
+    return np.asarray(q * signs[..., None])
 
 
 def blend(
@@ -164,7 +164,7 @@ def joint_positions(
 def heading_rad(root_rotation: Float[np.ndarray, "*batch 4"]) -> Float[np.ndarray, "*batch"]:
     """The angle about y by which the body's forward direction is turned (0 = along x)."""
     w, x, y, z = np.moveaxis(root_rotation, -1, 0)
-    return np.arctan2(-2 * (x * z - w * y), 1 - 2 * (y * y + z * z))
+    return np.asarray(np.arctan2(-2 * (x * z - w * y), 1 - 2 * (y * y + z * z)))
 
 
 def mirrored(

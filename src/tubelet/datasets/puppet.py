@@ -25,7 +25,7 @@ def keyframes(
     at, value = np.asarray(at_s, dtype=np.float64), np.asarray(values, dtype=np.float64)
     place = np.clip(np.searchsorted(at, times_s, side="right") - 1, 0, len(at) - 2)
     share = np.clip((times_s - at[place]) / np.maximum(at[place + 1] - at[place], 1e-6), 0, 1)
-    return value[place] + (value[place + 1] - value[place]) * share * share * (3 - 2 * share)
+    return np.asarray(value[place] + (value[place + 1] - value[place]) * share * share * (3 - 2 * share))
 
 
 def wander(
@@ -38,7 +38,7 @@ def wander(
     low = np.minimum(place.astype(int), num_knots - 2)
     share = place - low
     share = share * share * (3 - 2 * share)
-    return knots[low] * (1 - share) + knots[low + 1] * share
+    return np.asarray(knots[low] * (1 - share) + knots[low + 1] * share)
 
 
 def _raised(forward: Curve, out: Curve, sign: float, frames: int) -> Float[np.ndarray, "time 4"]:

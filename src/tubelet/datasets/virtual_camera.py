@@ -29,8 +29,9 @@ _UPRIGHT = np.array(
         *([0.05, 0.0], [-0.05, 0.0], [0.06, 0.23], [-0.06, 0.23], [0.06, 0.44], [-0.06, 0.44]),
     ]
 )
-_LIMBS = ((3, 5), (4, 6), (9, 11), (10, 12), (9, 10, 11, 12), (3, 4, 5, 6))
+_LIMBS = tuple(np.array(limb) for limb in ((3, 5), (4, 6), (9, 11), (10, 12), (9, 10, 11, 12), (3, 4, 5, 6)))
 _MIRROR = np.array(BODY_13.mirror)
+_LEGS = np.array([9, 10, 11, 12])
 _NEAREST_M = 0.6
 _JOINT_RATE_HZ = 30.0
 
@@ -87,7 +88,7 @@ def draw_camera(rng: np.random.Generator, joints_m: Float[np.ndarray, "time 15 3
     """
     width, height = ((640, 480), (768, 576), (1280, 720), (1920, 1080), (1080, 1920), (720, 1280))[rng.choice(6)]
     focal = 0.5 * max(width, height) / np.tan(rng.uniform(0.45, 1.25) / 2)
-    person_px = np.exp(rng.uniform(np.log(48.0), np.log(0.85 * height)))
+    person_px = np.exp(rng.uniform(np.log(32.0), np.log(0.85 * height)))
     distance = max(focal * 1.7 / person_px, 2.2)
     pitch = rng.uniform(0.17, 0.78) if rng.random() < 0.5 else rng.normal(0.05, 0.07)
     azimuth, roll = azimuth_rad, rng.normal(0, 0.03)
@@ -129,8 +130,8 @@ def film(
     while True:
         camera = draw_camera(rng, joints_m, azimuth_rad)
         pixels, depth = camera.project(body)
-        inside = ((pixels >= 0) & (pixels < [camera.width, camera.height])).all(axis=-1)
-        whole = (depth > _NEAREST_M).all(axis=1)
+        inside: Bool[np.ndarray, "time 13"] = np.all((pixels >= 0) & (pixels < [camera.width, camera.height]), axis=-1)
+        whole = np.all(depth > _NEAREST_M, axis=1)
         start, end = _longest_run(whole & (inside.mean(axis=1) >= 0.45))
         if end - start >= min_s * _JOINT_RATE_HZ:
             break
@@ -179,7 +180,7 @@ def _moments(rng: np.random.Generator, frames: int) -> Float[np.ndarray, " momen
         begin = rng.uniform(0, times[-1])
         keep &= ~((times > begin) & (times < begin + rng.uniform(0.1, 0.9)))
     keep[[0, -1]] = True
-    return np.maximum(times[keep], 0.0)
+    return np.asarray(np.maximum(times[keep], 0.0))
 
 
 def _box(
@@ -200,7 +201,7 @@ def _box(
     for frame in range(1, frames):
         smooth[frame] = keep * smooth[frame - 1] + (1 - keep) * box[frame]
     smooth[:, 2:] = np.maximum(smooth[:, 2:], smooth[:, :2] + 2)
-    return smooth
+    return np.asarray(smooth)
 
 
 def _bursts(
@@ -253,12 +254,11 @@ def _reported(
     far = np.clip((depth_m - depth_m[:, _MIRROR]) / 0.25, 0, 1)
     visibility = visibility - 2.0 * far * (rng.random() < 0.8)
     trouble[..., 0] *= 1 + 0.8 * far
-    for limb in _LIMBS:
+    for columns in _LIMBS:
         hidden = _bursts(rng, times_s, 0.04 * severity, 1.2)
         if rng.random() < 0.03 * severity:
             hidden[:] = True
         if hidden.any():
-            columns = list(limb)
             guess = root + _UPRIGHT[columns] * [rng.uniform(-1, 1), 1] * tall * rng.uniform(0.85, 1.05)
             trust = rng.uniform(0, 0.7)
             points[np.ix_(hidden, columns)] = (trust * points[:, columns] + (1 - trust) * guess)[hidden]
@@ -272,7 +272,7 @@ def _reported(
     swapped = _bursts(rng, times_s, 0.15 * small, 0.25) | (rng.random() < 0.04)
     points[swapped] = points[np.ix_(swapped, _MIRROR)]
     legs = _bursts(rng, times_s, 0.25 * small, 0.2)
-    points[np.ix_(legs, [9, 10, 11, 12])] = points[np.ix_(legs, [10, 9, 12, 11])]
+    points[np.ix_(legs, _LEGS)] = points[np.ix_(legs, _MIRROR[_LEGS])]
 
     sigma = _JITTER[:, None] * tall * level * trouble
     points += sigma * 0.8 * rng.normal(0, 1, points.shape)

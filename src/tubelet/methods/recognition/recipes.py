@@ -36,7 +36,7 @@ class MocapSkeletonConfig:
     held_out_clips: tuple[str, ...] = ()
     held_out_azimuth_deg: tuple[float, float] | None = None
     severity: float = 1.0
-    num_steps: int = 1100
+    num_steps: int = 900
     batch_size: int = 40
     window: int = 110
     optimizer: OptimizerConfig = field(
@@ -47,7 +47,7 @@ class MocapSkeletonConfig:
     label_smoothing: float = 0.05
     rarity_power: float = 0.35
     greatest_risk: float = 0.08
-    num_threads: int = 2
+    num_threads: int = 1
     num_workers: int = 2
 
     def __post_init__(self) -> None:

@@ -145,7 +145,7 @@ def _class_shares(examples: Examples) -> Float[np.ndarray, " classes"]:
         weights=examples.weights[examples.labels >= 0],
         minlength=len(LABELS),
     )
-    return counts / counts.sum()
+    return np.asarray(counts / counts.sum())
 
 
 def _batch(examples: Examples, shares: Float[np.ndarray, " classes"], config: MocapSkeletonConfig, step: int) -> Batch:
@@ -180,7 +180,8 @@ def _loss(model: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
 def logits_of(network: SkeletonTCN, examples: Examples) -> Float[np.ndarray, "examples classes time"]:
     """Logits of every example."""
     with torch.inference_mode():
-        parts = [network(part).numpy() for part in torch.from_numpy(examples.features).split(64)]
+        features = torch.from_numpy(examples.features)
+        parts = [network(features[start : start + 64]).numpy() for start in range(0, len(features), 64)]
     return np.concatenate(parts)
 
 
