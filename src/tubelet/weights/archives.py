@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import os
-import re
 import tarfile
 import tempfile
 import zipfile
@@ -99,8 +98,10 @@ def _npm_stream(archive: Path, origin: NpmTarball) -> Iterator[IO[bytes]]:
             return
         script = _tar_member(tarball, origin.index).decode("utf-8", "replace")
         # The loader script ends with a call whose argument is plain JSON.
-        listing = re.search(r'\{"files":.*\}', script)
-        files = json.loads(listing.group())["files"] if listing else []
+        start = script.find('{"files":')
+        if start < 0:
+            raise KeyError(f"{origin.index} lists no files")
+        files = json.JSONDecoder().raw_decode(script, start)[0]["files"]
         ranges = {item["filename"]: (item["start"], item["end"]) for item in files}
         start, end = ranges[str(origin.entry)]
         yield io.BytesIO(content[start:end])
