@@ -110,16 +110,18 @@
       let running = false;
       const follow = () => { place(); if (!video.paused) requestAnimationFrame(follow); else running = false; };
       video.addEventListener("play", () => { if (!running) { running = true; follow(); } });
-      for (const kind of ["timeupdate", "seeked", "loadedmetadata"]) video.addEventListener(kind, place);
+      for (const kind of ["timeupdate", "seeking", "seeked", "loadedmetadata"]) video.addEventListener(kind, place);
       video.addEventListener("error", () => { video.closest("figure").hidden = true; head.hidden = true; });
     }
     new ResizeObserver(() => { ticks(); place(); }).observe(scroller);
 
     const filter = source.querySelector(".filter input"), rows = [...source.querySelectorAll(".segments tbody tr")];
-    const texts = rows.map((row) => row.textContent.toLowerCase());
+    const texts = rows.map((row) => [...row.cells].map((cell) => cell.textContent).join(" | ").toLowerCase());
+    // "person 2" is not person 21, but "wal" may still become "walk".
+    const has = (text, phrase) => new RegExp(phrase.replace(/[.*+?^${}()|[\]\\]/g, "\\$&") + (/\d$/.test(phrase) ? "(?!\\d)" : "")).test(text);
     filter.addEventListener("input", () => {
-      const words = filter.value.toLowerCase().split(/[\s,]+/).filter(Boolean);
-      rows.forEach((row, i) => { row.hidden = !words.every((word) => texts[i].includes(word)); });
+      const phrases = filter.value.toLowerCase().split(",").map((phrase) => phrase.trim()).filter(Boolean);
+      rows.forEach((row, i) => { row.hidden = !phrases.every((phrase) => has(texts[i], phrase)); });
     });
   }
 
