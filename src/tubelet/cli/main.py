@@ -13,8 +13,9 @@ from tubelet.errors import TubeletError, VideoReadError
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
-_EPILOG = """exit codes: 0 done (also when nobody is found), 1 some source failed, 2 wrong usage or configuration, 130 interrupted.
-tubelet sends nothing anywhere: no telemetry. It downloads only the weights files that `tubelet weights list` names."""
+_EPILOG = """exit codes: 0 done (also when nobody is found), 1 some source failed, 2 wrong usage or configuration, 130
+interrupted. tubelet sends nothing anywhere: no telemetry. It downloads only the weights files that `tubelet weights
+list` names."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -61,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"tubelet: error: {error}", file=sys.stderr)
         return FAILED if isinstance(error, VideoReadError) else WRONG_USAGE
-    except Exception as error:  # noqa: BLE001 - the one place where anything may end up
+    except Exception as error:  # the one place where anything may end up
         if arguments.traceback:
             raise
         print(

@@ -12,8 +12,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "models",
         help="what can be named, with licence and evidence",
-        description="Lists action models, person detectors and the landmark model: what they are, their licence, and what evidence "
-        "there is that they work.",
+        description="Lists action models, person detectors and the landmark model: what they are, their licence, "
+        "and what evidence there is that they work.",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)

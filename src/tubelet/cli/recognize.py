@@ -28,7 +28,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     add = parser.add_argument
     add("sources", nargs="+", metavar="SOURCE", help="file, folder, glob, camera index or rtsp:// address")
-    add("--out", metavar="DIR", help="write actions.json, actions.csv, tracks.csv, subtitles, video and report.html here")
+    add(
+        "--out",
+        metavar="DIR",
+        help="write actions.json, actions.csv, tracks.csv, subtitles, video and report.html here",
+    )
     add("--overwrite", action="store_true", help="replace results that are already in DIR")
     add("--no-video", action="store_true", help="do not write the annotated video (it takes about as long as the rest)")
     add("--json", action="store_true", help="print one JSON object on stdout, or JSON lines for a camera or stream")
@@ -38,7 +42,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--start", type=_seconds, metavar="S", help="begin at this time")
     add("--end", type=_seconds, metavar="S", help="stop before this time")
     add("--model", default="default", help="`default` or the folder of a trained run (default: %(default)s)")
-    add("--detector", choices=("auto", "oidv4", "ssdlite"), default="auto", help="person detector (default: %(default)s)")
+    add(
+        "--detector",
+        choices=("auto", "oidv4", "ssdlite"),
+        default="auto",
+        help="person detector (default: %(default)s)",
+    )
     add("--fast", action="store_true", help="about twice as fast; small people are missed")
     add("--device", default="cpu", choices=("cpu", "cuda"), help="where the action model runs (default: %(default)s)")
     parser.set_defaults(run=run)

@@ -1,11 +1,13 @@
 """Boxes and poses of moments -> people over time.
 
-Every person is a constant-velocity Kalman filter over box centre and size. Detections (a few times a second) are assigned to
-people by overlap, distance and colour; between detections the body landmarks carry the box. A person who is not measured for a
-moment (behind a lamp post, upside down) coasts on the filter and is taken up again if a detection fits.
+Every person is a constant-velocity Kalman filter over box centre and size. Detections (a few times a second) are
+assigned to people by overlap, distance and colour; between detections the body landmarks carry the box. A person who
+is not measured for a moment (behind a lamp post, upside down) coasts on the filter and is taken up again if a
+detection fits.
 
-Two tracks whose poses lie on top of each other are the same body: the landmark model, asked for someone who is hidden, answers
-with whoever stands in front. The track that the pose fits worse is then treated as hidden, and ends if nothing else is found.
+Two tracks whose poses lie on top of each other are the same body: the landmark model, asked for someone who is
+hidden, answers with whoever stands in front. The track that the pose fits worse is then treated as hidden, and ends
+if nothing else is found.
 """
 
 from __future__ import annotations
@@ -42,7 +44,8 @@ class TrackerSettings:
         confirm_detections: … and this many detections.
         tentative_s: A new track that is not confirmed by then is dropped.
         max_coast_s: A person not measured for longer than this has left.
-        max_undetected_s: A person carried by the landmarks alone for longer than this has left: a pose can settle on a bush.
+        max_undetected_s: A person carried by the landmarks alone for longer than this has left: a pose can settle on
+            a bush.
         duplicate_distance: Two poses closer than this (mean distance of the main joints, in body sizes) are one body.
     """
 
@@ -82,7 +85,7 @@ class BoxFilter:
         self.covariance = transition @ self.covariance @ transition.T + sigma[:, None, None] ** 2 * noise
 
     def slow_down(self, time_s: float) -> None:
-        """Lets the velocity fade until `time_s`: what is not seen moving has more likely stopped than gone on for ever."""
+        """Lets the velocity fade until `time_s`: what is not seen moving has more likely stopped."""
         self.mean[1] *= np.exp(-max(time_s - self.time_s, 0.0) / _FADING_S)
 
     def update(self, box_px: Float[np.ndarray, "4"], sigma: float) -> None:
@@ -111,7 +114,8 @@ class Track:
         score: Score of the latest detection.
         pose: The pose of this moment; None if there is none to trust.
         is_measured: Detected, or seen by the landmark model, at this very moment.
-        angle_rad: How to turn the crop for the next pose (see `LandmarkModel.estimate`): 0 unless the last pose leant far.
+        angle_rad: How to turn the crop for the next pose (see `LandmarkModel.estimate`): 0 unless the last pose leant
+            far.
         has_ended: Left, lost, or never a person.
     """
 
@@ -133,14 +137,15 @@ class Track:
 
     @property
     def box_px(self) -> Float32[np.ndarray, "4"]:
+        """x0, y0, x1, y1 at this moment."""
         return self.filter.box_px
 
 
 class Tracker:
     """Follows people.
 
-    A moment takes two calls: `advance` moves every track to the moment and gives it its detection, if detections were made; then the
-    caller estimates a pose in each `track.box_px` of `live` and hands them to `observe`.
+    A moment takes two calls: `advance` moves every track to the moment and gives it its detection, if detections were
+    made; then the caller estimates a pose in each `track.box_px` of `live` and hands them to `observe`.
 
     Args:
         settings: What counts as a person.
@@ -283,7 +288,7 @@ class Tracker:
         return hidden
 
     def _claim(self, track: Track, body_px: Float[np.ndarray, " 4"]) -> tuple[bool, bool, float]:
-        """How good a track's claim to a body is: a person before a newcomer, detected before coasting, then by overlap."""
+        """How good a claim to a body is: a person before a newcomer, detected before coasting, then by overlap."""
         overlap = iou_matrix(track.box_px[None], body_px[None])
         return (track.is_confirmed, track.is_detected, float(overlap[0, 0]))
 
@@ -335,13 +340,13 @@ def _unlikeness(
 
 
 def _lean(pose: Pose) -> float:
-    """The body's angle where it is far from upright; the jitter of a standing body's angle would only shake the crop."""
+    """The body's angle where it is far from upright; the jitter of a standing body would only shake the crop."""
     angle = body_angle(pose.landmarks)
     return angle if abs(angle) > _LEAN_RAD else 0.0
 
 
 def _same_body(a: Pose, b: Pose, limit: float) -> bool:
-    """Whether two poses are of one body: all of it, or only its upper or lower part, as where one box holds half a person."""
+    """Whether two poses are of one body: all of it, or its upper or lower part, where one box holds half a person."""
     first, second = a.landmarks[:, :2], b.landmarks[:, :2]
     size = max(float(np.ptp(pose[_MAIN_JOINTS], axis=0).max()) for pose in (first, second))
     apart = np.linalg.norm(first - second, axis=1) / max(size, 1.0)

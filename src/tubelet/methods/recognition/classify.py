@@ -21,16 +21,16 @@ class Classifier(Protocol):
     labels: tuple[str, ...]
     context: int
 
-    def probabilities(
-        self, features: Float32[np.ndarray, "features frames"]
-    ) -> Float32[np.ndarray, "frames classes"]: ...
+    def probabilities(self, features: Float32[np.ndarray, "features frames"]) -> Float32[np.ndarray, "frames classes"]:
+        """Class probabilities of every frame."""
+        ...
 
 
 class PersonClassifier:
     """Labels one person's time while it goes by.
 
-    A moment is labelled once everything that its label depends on has been measured, which is why the labels do not depend on how
-    the measurements were cut into calls. Only the measurements that are still needed are kept.
+    A moment is labelled once everything that its label depends on has been measured, which is why the labels do not
+    depend on how the measurements were cut into calls. Only the measurements that are still needed are kept.
 
     Args:
         model: Features to probabilities.

@@ -101,7 +101,7 @@ class _Job:
     def interruptible(self) -> Iterator[None]:
         """The first Ctrl-C ends the reading, so that what was found is kept; the second stops at once."""
 
-        def stop(number: int, frame: FrameType | None) -> None:
+        def stop(_number: int, _frame: FrameType | None) -> None:
             if self.is_interrupted:
                 raise KeyboardInterrupt
             self.is_interrupted = True
@@ -137,7 +137,7 @@ class _Job:
                 start_s=self._options.start,
                 end_s=self._options.end,
                 on_row=None if sink is None else sink.add,
-                on_frame=lambda frame: task.advance(),
+                on_frame=lambda _: task.advance(),
                 on_event=lambda event: self._tell(source.label, event),
                 should_stop=lambda: self.is_interrupted,
             )

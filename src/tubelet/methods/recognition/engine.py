@@ -1,9 +1,11 @@
 """Frames in, people and their actions out: one engine for files, arrays and live streams.
 
-    frames -> [detect, a few times a second] -> [follow and estimate poses, 15 times a second] -> [classify] -> [segment]
+    frames -> [detect, a few times a second] -> [follow and estimate poses, 15 times a second] -> [classify] ->
+    [segment]
 
-Everything is decided a bounded time after it happened and never revised, so memory does not grow with the length of the video and a
-stream gives the same segments as the file. While the poses of one stretch are estimated, the people of the next are already detected.
+Everything is decided a bounded time after it happened and never revised, so memory does not grow with the length of
+the video and a stream gives the same segments as the file. While the poses of one stretch are estimated, the people
+of the next are already detected.
 """
 
 from __future__ import annotations
@@ -47,15 +49,22 @@ class Detector(Protocol):
 
     name: str
 
-    def detect(self, image: UInt8[np.ndarray, "height width 3"], *, tile_px: int | None = None) -> Boxes: ...
+    def detect(self, image: UInt8[np.ndarray, "height width 3"], *, tile_px: int | None = None) -> Boxes:
+        """People in an image."""
+        ...
 
 
 class Landmarks(Protocol):
     """What the engine asks of a landmark model (see `tubelet.people`)."""
 
     def estimate_many(
-        self, image: UInt8[np.ndarray, "height width 3"], boxes_px: Float[np.ndarray, "people 4"]
-    ) -> list[Pose]: ...
+        self,
+        image: UInt8[np.ndarray, "height width 3"],
+        boxes_px: Iterable[Float[np.ndarray, " 4"]],
+        angles_rad: Iterable[float] | None = None,
+    ) -> list[Pose]:
+        """One pose per box."""
+        ...
 
 
 EngineOutput = TrackRow | ActionEvent | Thumbnail
@@ -103,7 +112,8 @@ class Engine:
         segmenting: How probabilities become segments.
         allowed: Labels to report; all if None.
         tracking: What counts as a person.
-        choose_tile_px: Side of the fine search squares from frame width, frame height and the heights of the people followed.
+        choose_tile_px: Side of the fine search squares from frame width, frame height and the heights of the people
+            followed.
         analysis_hz: How often poses are estimated.
     """
 
@@ -324,5 +334,5 @@ class Engine:
 
 
 def _is_due(time_s: float, last_s: float, rate_hz: float) -> bool:
-    """Whether to take a frame: a fifth of a period early counts, so that 30 frames/s give every second one for 15 Hz."""
+    """Whether to take a frame; a fifth of a period early counts: of 30 frames/s, every second one gives 15 Hz."""
     return time_s - last_s >= 0.8 / rate_hz

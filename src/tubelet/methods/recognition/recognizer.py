@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from tubelet.errors import ConfigError, VideoReadError
-from tubelet.methods.recognition.classify import ActionModel, load_action_model
+from tubelet.methods.recognition.action_model import load_action_model
 from tubelet.methods.recognition.engine import ANALYSIS_HZ, Engine, EngineOutput
 from tubelet.methods.recognition.segmenter import ActionEvent, SegmenterSettings
 from tubelet.methods.recognition.timeline import Recognition, Thumbnail, TrackRow
@@ -23,8 +23,10 @@ from tubelet.video.sources import as_source
 
 _PREFETCH = 4  # frames decoded ahead in a thread
 
-RecognitionSource = VideoSource | str | os.PathLike[str] | int | Clip | UInt8[np.ndarray, "time height width 3"] | Iterable[Frame]
-"""A file, a camera index or `rtsp://` address, a clip, an array of RGB frames (with `fps`), or frames in order of time."""
+RecognitionSource = (
+    VideoSource | str | os.PathLike[str] | int | Clip | UInt8[np.ndarray, "time height width 3"] | Iterable[Frame]
+)
+"""A file, camera index or `rtsp://` address, a clip, an array of RGB frames (with `fps`), or frames in order."""
 
 
 class Recognizer:
@@ -34,8 +36,10 @@ class Recognizer:
 
     Args:
         model: `default`, or the folder of a run of `tubelet train recognition:…`.
-        detector: `auto`, `oidv4` (better, its file comes through npm) or `ssdlite` (pip alone). `auto` says which it took.
-        fast: Search each frame in one pass and estimate poses half as often: about twice as fast, and small people are missed.
+        detector: `auto`, `oidv4` (better, its file comes through npm) or `ssdlite` (pip alone). `auto` says which it
+            took.
+        fast: Search each frame in one pass and estimate poses half as often: about twice as fast, and small people
+            are missed.
         device: Where the action model runs: `cpu` or `cuda`. Detector and landmarks always run on the CPU.
         labels: Report these actions only; anything else is `unknown`. All labels of the model if None.
         min_score: Abstain below this probability. The model's own calibrated threshold if None.
@@ -65,6 +69,7 @@ class Recognizer:
             raise ConfigError(f"min_score is {min_score}; a probability from 0 to 1 is needed")
         if not min_duration_s >= 0:
             raise ConfigError(f"min_duration_s is {min_duration_s}; 0 or more seconds are needed")
+        _check_device(device)
         self._model = load_action_model(model, device=device)
         self._allowed = _check_labels(labels, self._model.labels)
         self._detector = load_detector(detector, fast=fast, notify=notify)
@@ -132,7 +137,8 @@ class Recognizer:
             should_stop: Asked at every frame; when true, reading ends there as if the source did.
 
         Raises:
-            VideoReadError: If the source cannot be read. Where some of it could, `error.partial` is the Recognition up to there.
+            VideoReadError: If the source cannot be read. Where some of it could, `error.partial` is the Recognition
+                up to there.
         """
         engine = self._engine()
         name, info, frames = _open(source, fps=fps, start_s=start_s, end_s=end_s)
@@ -168,7 +174,12 @@ class Recognizer:
         return result
 
     def stream(
-        self, source: RecognitionSource, *, fps: float | None = None, start_s: float | None = None, end_s: float | None = None
+        self,
+        source: RecognitionSource,
+        *,
+        fps: float | None = None,
+        start_s: float | None = None,
+        end_s: float | None = None,
     ) -> Iterator[ActionEvent]:
         """Yields the beginning and end of every segment as soon as it is certain, about two seconds after it happened.
 
@@ -194,15 +205,47 @@ class Recognizer:
         )
 
 
-def recognize(source: RecognitionSource, *, fps: float | None = None, **options: Any) -> Recognition:
+def recognize(
+    source: RecognitionSource,
+    *,
+    fps: float | None = None,
+    model: str | os.PathLike[str] = "default",
+    detector: str = "auto",
+    fast: bool = False,
+    device: str = "cpu",
+    labels: Iterable[str] | None = None,
+    min_score: float | None = None,
+    min_duration_s: float = 0.4,
+) -> Recognition:
     """Recognises one source with a `Recognizer` made for it; for more than one source, make the `Recognizer` yourself.
 
-    Args:
-        source: A file, camera, clip, array or iterator of frames.
-        fps: Frames per second of an array.
-        options: Those of `Recognizer`.
+    The options are those of `Recognizer`, and `fps` is for arrays.
+
+    Raises:
+        ConfigError: If an option has a value that is not allowed.
+        WeightsError: If a weights file is missing and cannot be brought.
+        VideoReadError: If the source cannot be read.
     """
-    return Recognizer(**options).recognize(source, fps=fps)
+    recognizer = Recognizer(
+        model,
+        detector=detector,
+        fast=fast,
+        device=device,
+        labels=labels,
+        min_score=min_score,
+        min_duration_s=min_duration_s,
+    )
+    return recognizer.recognize(source, fps=fps)
+
+
+def _check_device(device: str) -> None:
+    if device not in ("cpu", "cuda"):
+        raise ConfigError(f"device is {device!r}; allowed: cpu, cuda")
+    if device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise ConfigError("device is 'cuda', but torch finds no GPU it can use here; use --device cpu")
 
 
 def _check_labels(labels: Iterable[str] | None, known: tuple[str, ...]) -> frozenset[str] | None:
@@ -269,5 +312,3 @@ def _take(result: Recognition, output: EngineOutput, keep_rows: bool) -> None:
         result.thumbnails.append(output)
     elif output.segment is not None:
         result.segments.append(output.segment)
-
-

@@ -1,9 +1,9 @@
 """Class probabilities of moments -> segments of action, one person at a time, with a bounded delay.
 
-The most likely path through the classes is found by Viterbi decoding in which every change of label costs `change_cost`, so that one
-doubtful moment does not break a walk in two. Abstaining is a state of its own: its likelihood is the threshold, so a stretch is
-`unknown` where no class stays above it. The decision about a moment falls `lag` moments later and is never revised, which is why a
-stream and a file give the same segments.
+The most likely path through the classes is found by Viterbi decoding in which every change of label costs
+`change_cost`, so that one doubtful moment does not break a walk in two. Abstaining is a state of its own: its
+likelihood is the threshold, so a stretch is `unknown` where no class stays above it. The decision about a moment
+falls `lag` moments later and is never revised, which is why a stream and a file give the same segments.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ class Segmenter:
             events += self._decide()
         if self._pending is not None and self._current is not None:
             if end_s - self._pending.start_s >= self._settings.min_duration_s:
-                events += self._promote()
+                events += self._promote(self._current, self._pending)
             else:
                 self._absorb()
         if self._current is None:  # no moment was ever classified: the person was seen, the action was not
@@ -137,7 +137,8 @@ class Segmenter:
 
     def _decide(self) -> list[ActionEvent]:
         """Fixes the state of the oldest waiting moment by walking the best path back to it."""
-        assert self._scores is not None  # noqa: S101 - narrows the type: something waits, so something was scored
+        if self._scores is None:
+            raise ValueError("no moment waits for a decision")
         state = int(self._scores.argmax())
         for _, _, came_from in reversed(list(self._waiting)[1:]):
             state = int(came_from[state])
@@ -158,7 +159,7 @@ class Segmenter:
         else:
             self._add(self._pending, seen)
         if time_s - self._pending.start_s >= self._settings.min_duration_s:
-            return self._promote()
+            return self._promote(self._current, self._pending)
         return []
 
     @staticmethod
@@ -173,13 +174,10 @@ class Segmenter:
             self._current.count += self._pending.count
         self._pending = None
 
-    def _promote(self) -> list[ActionEvent]:
+    def _promote(self, current: _Run, pending: _Run) -> list[ActionEvent]:
         """The pending stretch is long enough: the current one ends where it starts."""
-        assert self._current is not None and self._pending is not None  # noqa: S101 - narrows the type
-        events = [self._ends(self._current, self._pending.start_s)]
-        self._current, self._pending = self._pending, None
-        events.append(self._begins(self._current))
-        return events
+        self._current, self._pending = pending, None
+        return [self._ends(current, pending.start_s), self._begins(pending)]
 
     def _begins(self, run: _Run) -> ActionEvent:
         label = UNKNOWN if run.state == len(self._labels) else self._labels[run.state]

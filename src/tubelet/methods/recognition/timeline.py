@@ -37,10 +37,12 @@ class Segment:
 
     @property
     def duration_s(self) -> float:
+        """Length in seconds."""
         return self.end_s - self.start_s
 
     @property
     def abstained(self) -> bool:
+        """Whether the recogniser did not commit itself."""
         return self.label == UNKNOWN
 
 

@@ -85,7 +85,7 @@ class Trail:
         return rows
 
     def hold_until_end(self, track_id: int, decoded: Iterable[tuple[int, float]], max_s: float) -> list[TrackRow]:
-        """Rows for the last frames of a video, which are not analysed: the person stays where it was, for `max_s` at most."""
+        """Rows for the last frames of a video, which are not analysed: the person stays put, for `max_s` at most."""
         last = self._last
         if last is None:
             return []

@@ -1,7 +1,8 @@
-"""The engine on scenes whose people are known: rows, coverage, agreement of stream and file, bounded holdings, failures."""
+"""The engine on scenes whose people are known: rows, coverage, bounded delay and holdings, failures."""
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -125,7 +126,7 @@ def test_segments_cover_the_life_of_each_track_and_say_what_it_does() -> None:
         times = [row.time_s for row in rows if row.track_id == track_id]
         assert own[0].start_s == pytest.approx(times[0])
         assert own[-1].end_s == pytest.approx(times[-1] + 1 / 30)
-        for before, after in zip(own, own[1:], strict=False):
+        for before, after in pairwise(own):
             assert before.end_s == after.start_s
     assert [segment.label for segment in segments if segment.track_id == 1] == ["still", "moving"]
     assert [segment.label for segment in segments if segment.track_id == 2] == ["still"]
@@ -176,8 +177,7 @@ def test_damage_in_the_middle_gives_what_came_before_and_then_the_error() -> Non
 
     outputs: list[EngineOutput] = []
     with pytest.raises(VideoReadError, match="corrupt"):
-        for out in engine().run(damaged()):
-            outputs.append(out)
+        outputs.extend(engine().run(damaged()))
     rows = [out for out in outputs if isinstance(out, TrackRow) and out.track_id == 1]
     assert len(rows) == 100
     assert any(isinstance(out, ActionEvent) and out.kind == "end" for out in outputs)

@@ -1,5 +1,7 @@
 """Probabilities to segments: coverage, abstention, minimum duration, and independence of how the input is cut."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -97,7 +99,7 @@ def test_segments_cover_life_without_overlap_whatever_comes(
     found = segment(rows, min_score=min_score, min_duration_s=min_duration_s)
     assert found[0].start_s == 0.0
     assert found[-1].end_s == pytest.approx(len(rows) / HZ)
-    for before, after in zip(found, found[1:], strict=False):
+    for before, after in pairwise(found):
         assert before.end_s == after.start_s
     for item in found[1:]:
         assert item.duration_s >= min_duration_s - 1e-9
