@@ -10,6 +10,5 @@ clip=$("$tubelet" weights pull demo_video | sed -n 's/^demo_video: \(.*\) ([^()]
 mkdir -p out
 cp "$clip" out/demo.mp4
 
-"$tubelet" recognize out/demo.mp4 --out out/demo --overwrite
-test -s out/demo/report.html
-echo "report: $(pwd)/out/demo/report.html"
+# The last line that this prints is "report: PATH"; the whole path, so that it can be opened from anywhere.
+exec "$tubelet" recognize out/demo.mp4 --out "$(pwd)/out/demo" --overwrite
