@@ -108,8 +108,10 @@ class Annotator:
     def _draw_person(self, picture: Image, row: TrackRow) -> None:
         colour = person_colour(row.track_id)
         x0, y0, x1, y1 = (round(value) for value in row.box_px)
-        # Where nothing was measured in this very frame the box is a guess between two others: thinner.
-        thickness = max(1, self._pen.line // 2) if row.interpolated else self._pen.line
+        # A box between two measurements far apart is a guess, and thinner. Frames between two poses that follow each
+        # other closely still have landmarks: there the line would only flicker.
+        is_guess = row.interpolated and row.landmarks_px is None
+        thickness = max(1, self._pen.line // 2) if is_guess else self._pen.line
         _rounded_box(picture, (x0, y0, x1 - 1, y1 - 1), colour, thickness)
         if row.landmarks_px is not None:
             self._draw_skeleton(picture, row.landmarks_px, colour)

@@ -348,6 +348,8 @@ def _plain_text(value: object) -> str:
         return "not set"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.5g}"
     if isinstance(value, Mapping):
         return "; ".join(f"{_words(str(key))}: {_plain_text(item)}" for key, item in value.items())
     if isinstance(value, (list, tuple)):

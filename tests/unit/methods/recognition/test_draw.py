@@ -34,6 +34,19 @@ def test_a_box_is_drawn_where_the_person_is():
     assert (rows.min(), rows.max() + 1) == (60, 140)
 
 
+def test_only_guesses_over_a_long_gap_have_a_thin_box():
+    annotator = Annotator(recognition(), width=1280, height=720)
+    areas = []
+    for changes in ({}, {"interpolated": True, "landmarks": True}, {"interpolated": True}):
+        row = track_row(1, 0, box_px=(300, 200, 500, 600), **changes)
+        if row.landmarks_px is not None:
+            row.landmarks_px[:, 2] = 0
+        picture = annotator.draw(frame(width=1280, height=720), [row])[:720]
+        areas.append(near(picture, person_colour(1))[300:500].sum())
+    assert areas[0] == areas[1]
+    assert areas[2] == areas[0] / 2
+
+
 def test_the_label_lies_above_the_box_and_stays_inside_the_picture():
     annotator = Annotator(recognition(), width=320, height=180)
     plain = annotator.draw(frame(), [track_row(1, 0, box_px=(100, 60, 150, 140))])[:180, :320].copy()
