@@ -1,0 +1,121 @@
+"""Kills a small training at moments at which it touches the disk, resumes it, and compares the weights.
+
+Run as a program with a folder: each training is a forked child, so that all share one slow import. Prints one JSON
+object: the digest of the uninterrupted run, and for each kill what it was and the digest after resuming.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from tubelet.runs import RunDirectory
+from tubelet.training import LoopConfig, adamw, cosine, fit, seed_everything, step_generator
+
+STRIDE = 5  # every moment takes a minute; these fall on every kind of call
+CALLS = ("fsync", "replace", "rename", "mkdir", "unlink", "rmdir")
+
+
+def train(path: Path) -> str:
+    """Trains from where the run is and returns the digest of its weights."""
+    seed_everything(1, num_threads=1)
+    model = nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.2), nn.BatchNorm1d(4), nn.Linear(4, 1))
+    trained = fit(
+        model,
+        adamw(model, lr=0.05, weight_decay=0.1),
+        batch_at=lambda step: torch.from_numpy(step_generator(1, step).normal(size=(8, 3)).astype("float32")),
+        compute_loss=lambda model, batch: {"loss": (model(batch) - batch.sum(1, keepdim=True)).square().mean()},
+        lr_factor=lambda step: cosine(step, num_steps=7),
+        config=LoopConfig(num_steps=7, checkpoint_every=2, log_every=3, ema_decay=0.9),
+        run=RunDirectory.open(path),
+    )
+    digest = hashlib.sha256()
+    for name, tensor in sorted(trained.state_dict().items()):
+        digest.update(name.encode() + tensor.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def die_at(moment: int) -> Callable[[], int]:
+    """Makes the call number `moment` that touches the disk the last one of this process; returns a counter of them."""
+    count = 0
+
+    def wrap(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **keywords: Any) -> Any:
+            nonlocal count
+            count += 1
+            if count == moment:
+                if name == "fsync" and os.lseek(arguments[0], 0, os.SEEK_CUR):
+                    os.truncate(arguments[0], os.lseek(arguments[0], 0, os.SEEK_END) // 2)  # torn in the middle
+                os.write(2, f"{name}\n".encode())
+                os.kill(os.getpid(), signal.SIGKILL)
+            return real(*arguments, **keywords)
+
+        return call
+
+    for name in CALLS:
+        setattr(os, name, wrap(name, getattr(os, name)))
+    return lambda: count
+
+
+def in_child(task: Callable[[], str]) -> tuple[int, str, str]:
+    """Runs a task in a fork: wait status, what it returned, and what it wrote to stderr."""
+    (read, write), (read_error, write_error) = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.dup2(write_error, 2)
+        os.write(write, task().encode())
+        os._exit(0)
+    os.close(write)
+    os.close(write_error)
+    with os.fdopen(read) as answer, os.fdopen(read_error) as error:
+        said = answer.read(), error.read()
+    return os.waitpid(child, 0)[1], *said
+
+
+def main(folder: Path) -> None:
+    """Trains once in peace, then once per kill."""
+
+    def new(name: str) -> Path:
+        return RunDirectory.create(folder / name, {}).path
+
+    def counted() -> str:
+        path = new("whole")
+        count = die_at(0)
+        digest = train(path)
+        return f"{digest} {count()}"
+
+    train(new("warm"))  # imports that the children would each repeat
+    status, answer, error = in_child(counted)
+    if status:
+        raise SystemExit(f"the uninterrupted run failed: {error}")
+    expected, num_moments = answer.split()
+    kills = []
+    for moment in range(1, int(num_moments), STRIDE):
+        path = folder / "killed"
+        shutil.rmtree(path, ignore_errors=True)
+        new("killed")
+
+        def killed(moment: int = moment, path: Path = path) -> str:
+            die_at(moment)
+            return train(path)
+
+        status, _, call = in_child(killed)
+        was_killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+        status, digest, error = in_child(lambda path=path: train(path))
+        kills.append({"call": call.strip(), "was_killed": was_killed, "digest": digest, "error": error})
+    sys.stdout.write(json.dumps({"expected": expected, "kills": kills}))
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main(Path(sys.argv[1]))
