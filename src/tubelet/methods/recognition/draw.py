@@ -11,7 +11,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -48,6 +48,14 @@ class _Pen:
     def for_frame(cls, width: int, height: int) -> _Pen:
         scale = min(width, height) / 1080
         return cls(line=max(1, round(3 * scale)), text=max(11, round(25 * scale)), joint=max(1, round(4.5 * scale)))
+
+    def for_person(self, height_px: int) -> _Pen:
+        """Thinner limbs for people who are small in the picture, so that the person is still seen behind them."""
+        return replace(
+            self,
+            line=min(self.line, max(1, height_px // 110)),
+            joint=min(self.joint, max(1, height_px // 75)),
+        )
 
 
 class Annotator:
@@ -114,9 +122,11 @@ class Annotator:
         thickness = max(1, self._pen.line // 2) if is_guess else self._pen.line
         _rounded_box(picture, (x0, y0, x1 - 1, y1 - 1), colour, thickness)
         if row.landmarks_px is not None:
-            self._draw_skeleton(picture, row.landmarks_px, colour)
+            self._draw_skeleton(picture, row.landmarks_px, colour, self._pen.for_person(y1 - y0))
 
-    def _draw_skeleton(self, picture: Image, landmarks_px: Float32[np.ndarray, "33 3"], colour: Colour) -> None:
+    def _draw_skeleton(
+        self, picture: Image, landmarks_px: Float32[np.ndarray, "33 3"], colour: Colour, pen: _Pen
+    ) -> None:
         seen = landmarks_px[:, 2] >= MIN_VISIBILITY
         # cv2 takes coordinates in sixteenths of a pixel: limbs do not jitter from pixel to pixel.
         points = np.round(landmarks_px[:, :2] * 16).astype(np.int64)
@@ -130,13 +140,13 @@ class Annotator:
             lines.append((tuple(points[0].tolist()), tuple(((points[11] + points[12]) // 2).tolist())))
         # A dark edge first: the colour is then seen on any clothes.
         for start, end in lines:
-            cv2.line(picture, start, end, (20, 22, 28), self._pen.line + 2, cv2.LINE_AA, 4)
+            cv2.line(picture, start, end, (20, 22, 28), pen.line + 2, cv2.LINE_AA, 4)
         for start, end in lines:
-            cv2.line(picture, start, end, colour, self._pen.line, cv2.LINE_AA, 4)
+            cv2.line(picture, start, end, colour, pen.line, cv2.LINE_AA, 4)
         for joint in _BODY_JOINTS:
             if seen[joint] and inside[joint]:
                 centre = tuple(points[joint].tolist())
-                cv2.circle(picture, centre, self._pen.joint * 16, (255, 255, 255), -1, cv2.LINE_AA, 4)
+                cv2.circle(picture, centre, pen.joint * 16, (255, 255, 255), -1, cv2.LINE_AA, 4)
 
     def _draw_label(self, picture: Image, row: TrackRow, taken: list[tuple[int, int, int, int]]) -> None:
         """Puts the label above the box, or where it is free nearby, always inside the picture."""

@@ -70,9 +70,9 @@ class TimelineStrip:
         strip[: self.height] = self._page
         strip[self.height :] = _BACK
         x = self._x(time_s, number)
-        half = max(1, self._text_px // 12)
+        half = self._text_px // 12
         strip[self._axis_px // 2 : self.height, max(0, x - half) : x + half + 1] = (255, 255, 255)
-        cv2.circle(strip, (x, self._axis_px // 2), 3 * half, (255, 255, 255), -1, cv2.LINE_AA)
+        cv2.circle(strip, (x, self._axis_px // 2), max(3, 3 * half), (255, 255, 255), -1, cv2.LINE_AA)
 
     def _draw_page(self, number: int) -> Image:
         page = np.empty((self.height, self._width, 3), np.uint8)
