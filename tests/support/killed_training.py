@@ -22,7 +22,7 @@ from torch import nn
 from tubelet.runs import RunDirectory
 from tubelet.training import LoopConfig, adamw, cosine, fit, seed_everything, step_generator
 
-STRIDE = 5  # every moment takes a minute; these fall on every kind of call
+KILLS_PER_CALL = 4  # to kill at every moment takes a minute
 CALLS = ("fsync", "replace", "rename", "mkdir", "unlink", "rmdir")
 
 
@@ -45,15 +45,14 @@ def train(path: Path) -> str:
     return digest.hexdigest()
 
 
-def die_at(moment: int) -> Callable[[], int]:
-    """Makes the call number `moment` that touches the disk the last one of this process; returns a counter of them."""
-    count = 0
+def die_at(moment: int) -> list[str]:
+    """Makes the call number `moment` (from 1) that touches the disk the last one; returns the growing list of calls."""
+    calls: list[str] = []
 
     def wrap(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **keywords: Any) -> Any:
-            nonlocal count
-            count += 1
-            if count == moment:
+            calls.append(name)
+            if len(calls) == moment:
                 if name == "fsync" and os.lseek(arguments[0], 0, os.SEEK_CUR):
                     os.truncate(arguments[0], os.lseek(arguments[0], 0, os.SEEK_END) // 2)  # torn in the middle
                 os.write(2, f"{name}\n".encode())
@@ -64,7 +63,16 @@ def die_at(moment: int) -> Callable[[], int]:
 
     for name in CALLS:
         setattr(os, name, wrap(name, getattr(os, name)))
-    return lambda: count
+    return calls
+
+
+def chosen(calls: list[str]) -> list[int]:
+    """Moments spread over the training, the same number for each kind of call."""
+    moments = []
+    for name in CALLS:
+        of_kind = [moment for moment, call in enumerate(calls, start=1) if call == name]
+        moments += of_kind[:: max(1, len(of_kind) // KILLS_PER_CALL)][:KILLS_PER_CALL]
+    return sorted(moments)
 
 
 def in_child(task: Callable[[], str]) -> tuple[int, str, str]:
@@ -90,17 +98,16 @@ def main(folder: Path) -> None:
 
     def counted() -> str:
         path = new("whole")
-        count = die_at(0)
-        digest = train(path)
-        return f"{digest} {count()}"
+        calls = die_at(0)
+        return json.dumps([train(path), calls])
 
     train(new("warm"))  # imports that the children would each repeat
     status, answer, error = in_child(counted)
     if status:
         raise SystemExit(f"the uninterrupted run failed: {error}")
-    expected, num_moments = answer.split()
+    expected, calls = json.loads(answer)
     kills = []
-    for moment in range(1, int(num_moments), STRIDE):
+    for moment in chosen(calls):
         path = folder / "killed"
         shutil.rmtree(path, ignore_errors=True)
         new("killed")
