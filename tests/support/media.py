@@ -14,6 +14,8 @@ import imageio_ffmpeg
 import numpy as np
 
 _NUM_BITS = 10
+# Without looking ahead, which x264 does in another thread, the bytes are the same every time.
+_X264_OPTIONS = {"preset": "veryfast", "crf": "20", "sc_threshold": "0", "rc-lookahead": "0", "mbtree": "0"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +86,7 @@ def make_video(path: Path, recipe: Recipe | None = None, /, **changes: object) -
         context.gop_size, context.max_b_frames = recipe.key_frame_every, recipe.b_frames
         context.thread_count = 1
         if recipe.codec == "libx264":
-            context.options = {"preset": "veryfast", "crf": "20", "sc_threshold": "0"} | recipe.options
+            context.options = _X264_OPTIONS | recipe.options
         elif recipe.codec == "libx265":
             context.options = {"preset": "ultrafast", "x265-params": "log-level=none:pools=1"} | recipe.options
         else:
@@ -97,7 +99,7 @@ def make_video(path: Path, recipe: Recipe | None = None, /, **changes: object) -
             frame = av.VideoFrame.from_ndarray(
                 picture(number, recipe.width, recipe.height, recipe.seed), format="rgb24"
             )
-            frame = frame.reformat(format=recipe.pixel_format)
+            frame = frame.reformat(format=recipe.pixel_format, threads=1)
             frame.pts, frame.time_base = pts, context.time_base
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
@@ -138,9 +140,9 @@ def run_ffmpeg(arguments: Sequence[str | Path]) -> bytes:
     return done.stdout
 
 
-def reference_frames(path: Path, width: int, height: int, *, scaling: str = "bilinear") -> np.ndarray:
+def reference_frames(path: Path, width: int, height: int, *, filters: str = "scale=flags=bilinear") -> np.ndarray:
     """Every frame as ffmpeg displays it, uint8 (time, height, width, 3)."""
-    arguments = ["-i", path, "-map", "0:v:0", "-fps_mode", "passthrough", "-sws_flags", scaling]
+    arguments = ["-i", path, "-map", "0:v:0", "-fps_mode", "passthrough", "-vf", filters]
     raw = run_ffmpeg([*arguments, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"])
     return np.frombuffer(raw, dtype=np.uint8).reshape(-1, height, width, 3)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -15,6 +16,8 @@ from tubelet.errors import VideoReadError
 from tubelet.video.packets import PacketQueue
 
 _MAX_NOTES = 128
+# Codecs that give a picture for every packet. Others have packets for pictures that are never displayed.
+_COMPLETE_CODECS = frozenset({"h264", "hevc"})
 
 
 class DecodingError(Exception):
@@ -37,6 +40,9 @@ class Decoder:
         self._queue = queue
         self._decoded_at: dict[int, int] = {}
         self._bad_packet: Packet[VideoStream] | None = None
+        self._gives_all = self._context.codec.name in _COMPLETE_CODECS
+        self._pending: list[int] = []
+        self._has_begun = False
 
     def pictures(self) -> Iterator[VideoFrame]:
         """Pictures in display order.
@@ -62,17 +68,25 @@ class Decoder:
                 yield from self._sound_part(held, self._end_before(packet))
                 raise DecodingError(f"a picture cannot be decoded ({error.strerror})") from error
             for picture in decoded:
-                if picture.is_corrupt:
-                    if self._is_leading(picture):
-                        continue
-                    yield from self._decoded_before(held, picture)
-                    raise DecodingError("a picture is damaged")
+                if picture.is_corrupt and self._is_leading(picture):
+                    continue
+                missing = self._missing_before(picture)
+                if picture.is_corrupt or missing is not None:
+                    yield from self._decoded_before(held, picture.pts if missing is None else missing)
+                    raise DecodingError("a picture is damaged" if missing is None else "a picture is missing")
                 held.append(picture)
                 if len(held) > self._context.reorder_depth:
                     yield held.popleft()
             if packet is None:
-                yield from held
+                yield from self._rest(held)
                 return
+
+    def _rest(self, held: deque[VideoFrame]) -> Iterator[VideoFrame]:
+        missing = self._missing_before(None)
+        if missing is not None:
+            yield from self._decoded_before(held, missing)
+            raise DecodingError("a picture is missing")
+        yield from held
 
     def last_pictures(self) -> Iterator[VideoFrame]:
         """After DecodingError in a decoder with one thread: sound pictures that it still holds."""
@@ -101,13 +115,27 @@ class Decoder:
             return None
         return min(packet.dts + 1, packet.pts)
 
-    def _decoded_before(self, held: deque[VideoFrame], damaged: VideoFrame) -> Iterator[VideoFrame]:
-        limit = self._decoded_at.get(damaged.pts) if damaged.pts is not None else None
+    def _decoded_before(self, held: deque[VideoFrame], damaged: int | None) -> Iterator[VideoFrame]:
+        limit = self._decoded_at.get(damaged) if damaged is not None else None
         for picture in held:
             place = self._decoded_at.get(picture.pts) if picture.pts is not None else None
             if limit is None or place is None or place >= limit:
                 return
             yield picture
+
+    def _missing_before(self, picture: VideoFrame | None) -> int | None:
+        """Time of a picture that was decoded and did not come out though a later one has (None: though all have)."""
+        if picture is not None and (picture.pts is None or picture.interlaced_frame):
+            self._gives_all = False  # the two fields of a picture may come as two packets
+        if not self._gives_all:
+            return None
+        pending = self._pending
+        place = len(pending) if picture is None or picture.pts is None else bisect_left(pending, picture.pts)
+        # A stream may be joined at a place where nothing is displayed for a while.
+        missing = pending[0] if place > 0 and self._has_begun else None
+        del pending[: place + (place < len(pending) and picture is not None and pending[place] == picture.pts)]
+        self._has_begun = True
+        return missing
 
     def _is_leading(self, picture: VideoFrame) -> bool:
         """Whether it is displayed before the key frame that decoding began at: it cannot be whole, nor is it wanted."""
@@ -118,6 +146,9 @@ class Decoder:
         if packet is None or packet.pts is None or packet.dts is None:
             return
         self._decoded_at[packet.pts] = packet.dts
+        first = self._queue.first_key
+        if self._gives_all and not packet.is_discard and (first is None or packet.pts >= first):
+            insort(self._pending, packet.pts)
         if len(self._decoded_at) > _MAX_NOTES:
             for pts in list(islice(self._decoded_at, _MAX_NOTES // 2)):
                 del self._decoded_at[pts]

@@ -90,6 +90,8 @@ class VideoReader:
             raise ValueError(f"start_s is {start_s:g} and end_s is {end_s:g}; needed: 0 <= start_s < end_s")
         duration_s = claimed_duration_s(self._file)
         if duration_s is not None and start_s > duration_s:
+            duration_s = self._file.last_end_s(duration_s)
+        if duration_s is not None and start_s > duration_s:
             raise ConfigError(
                 f"{self.path}: the start is {start_s:g} s, but the video ends at {duration_s:.3f} s; start earlier"
             )
@@ -131,9 +133,11 @@ class VideoReader:
         return self._file.seconds(ticks - self._file.origin())
 
     def _check_inside(self, low_s: float, high_s: float) -> None:
-        duration_s = claimed_duration_s(self._file)
-        if low_s < 0 or (duration_s is not None and high_s > duration_s + TIME_SLACK_S):
-            end = "an unknown end" if duration_s is None else f"{duration_s:.3f} s"
+        end_s = claimed_duration_s(self._file)
+        if end_s is not None and high_s > end_s + TIME_SLACK_S:
+            end_s = self._file.last_end_s(end_s)  # what containers claim is not always right
+        if low_s < 0 or (end_s is not None and high_s > end_s + TIME_SLACK_S):
+            end = "an unknown end" if end_s is None else f"{end_s:.3f} s"
             asked = f"{low_s:g} s" if low_s == high_s else f"times from {low_s:g} to {high_s:g} s"
             raise ValueError(f"{self.path}: {asked} asked for; the video lasts from 0 s to {end}")
 

@@ -115,6 +115,23 @@ class VideoFile:
                 return queue
         return self._reopen()
 
+    def last_end_s(self, near_s: float) -> float:
+        """When the last picture's display ends, seconds from the first one's beginning, from the packets.
+
+        Args:
+            near_s: Where the end is expected; reading begins at the key frame before.
+
+        Raises:
+            VideoReadError: The file ends early.
+        """
+        origin, step = self.origin(), self._step_ticks()
+        queue = self.seek_before(math.floor(self.ticks(near_s)))
+        end = origin
+        while (packet := queue.pop()) is not None:
+            if packet.pts is not None:
+                end = max(end, packet.pts + (packet.duration or step))
+        return self.seconds(end - origin)
+
     def pictures(self, start: int | None = None) -> Iterator[tuple[int, VideoFrame]]:
         """Ticks and picture in display order, with increasing times, from `start` on (None: from the first).
 
