@@ -127,6 +127,17 @@ def test_the_theme_can_be_switched(page):
     assert page.evaluate(colour) == before
 
 
+def test_paper_is_white_and_shows_what_was_folded(browser, crowded):
+    browser.open(crowded / "report.html", dark=True)
+    browser.call("Emulation.setEmulatedMedia", media="print", features=[])
+    assert browser.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    browser.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert browser.evaluate("document.querySelectorAll('details:not([open])').length") == 0
+    browser.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert browser.evaluate("document.querySelectorAll('details:not([open])').length") > 0
+    browser.call("Emulation.setEmulatedMedia", media="")
+
+
 def test_without_the_video_file_the_page_still_works(browser, results, tmp_path):
     lonely = tmp_path / "report.html"
     lonely.write_bytes((results / "report.html").read_bytes())
