@@ -23,16 +23,17 @@ PERSON_COLOURS: tuple[Colour, ...] = (
     (33, 150, 120),
 )
 
-# Quieter than the colours of people: they fill areas of a page. Used in order of how long a label lasts.
+# Quieter than the colours of people: they fill areas of a page. Used in order of how long a label lasts. The list begins
+# with hues that the first people do not have, so that a label is not taken for a person.
 LABEL_COLOURS: tuple[Colour, ...] = (
+    (72, 160, 110),
+    (128, 100, 190),
+    (206, 88, 96),
+    (66, 160, 178),
+    (222, 190, 70),
+    (214, 124, 176),
     (66, 110, 188),
     (237, 150, 60),
-    (72, 160, 110),
-    (206, 88, 96),
-    (128, 100, 190),
-    (222, 190, 70),
-    (66, 160, 178),
-    (214, 124, 176),
     (150, 110, 84),
     (140, 176, 70),
     (96, 116, 140),
