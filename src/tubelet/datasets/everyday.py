@@ -356,19 +356,20 @@ def fall(rng: np.random.Generator, stance: Stance, seconds: float) -> Motion:
     times = _times(lasts + 0.4)
     frames = len(times)
     curves = _standing(rng, stance, frames)
-    share = np.clip(times / lasts, 0, 1) ** rng.uniform(1.4, 2.4)
+    toppled = np.clip(times / lasts, 0, 1) ** rng.uniform(1.4, 2.4)
     way = rng.uniform(0, 2 * np.pi)
     down = rng.uniform(75, 95) * _DEGREE
-    _add(curves, pitch=share * down * np.cos(way), roll=share * down * np.sin(way))
+    _add(curves, pitch=toppled * down * np.cos(way), roll=toppled * down * np.sin(way))
     buckle = rng.uniform(0, 100) * _DEGREE
     for side in _BOTH:
-        knee = buckle * rng.uniform(0.5, 1.2) * np.sin(np.pi * np.clip(times / lasts, 0, 1)) + share * rng.uniform(
-            0, 0.8
-        )
+        bent = np.sin(np.pi * np.clip(times / lasts, 0, 1))
+        knee = buckle * rng.uniform(0.5, 1.2) * bent + toppled * rng.uniform(0, 0.8)
         _add(curves, **{f"{side}_knee": knee, f"{side}_hip_forward": knee * rng.uniform(0.2, 0.8)})
-        flail = keyframes(times, (0.1, lasts * 0.6, lasts + 0.2), (0, 1, rng.uniform(0.3, 1)))
-        targets = {f"{side}_arm_forward": rng.uniform(-40, 130), f"{side}_arm_out": rng.uniform(10, 90)}
-        _mix(curves, flail, **{name: angle * _DEGREE for name, angle in targets.items()})
+        flail = keyframes(times, (0.1, lasts * 0.6), (0, 1))
+        rest = keyframes(times, (lasts * 0.7, lasts + 0.2), (0, 1))  # arms end beside the body, not under it
+        for share, ahead, out in ((flail, (-40, 130), (10, 90)), (rest, (-20, 20), (0, 35))):
+            targets = {f"{side}_arm_forward": rng.uniform(*ahead), f"{side}_arm_out": rng.uniform(*out)}
+            _mix(curves, share, **{name: angle * _DEGREE for name, angle in targets.items()})
         _mix(curves, flail, **{f"{side}_elbow": rng.uniform(10, 90) * _DEGREE})
     return _finish("fall", curves, frames)
 

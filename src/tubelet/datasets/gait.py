@@ -31,11 +31,11 @@ def _steps(rng: np.random.Generator, stance: Stance, seconds: float, *, running:
     times = _times(seconds)
     frames = len(times)
     curves = _standing(rng, stance, frames, sway=0.7)
-    pace = float(rng.uniform(0.0, 1.0))
+    pace = float(rng.uniform(0.0, 1.0) if running else rng.beta(2.0, 1.3) * 1.15)  # people hurry more than they stroll
     if running:
         strides_hz, reach, knee_rest, knee_swing = 1.15 + 0.5 * pace, 26 + 20 * pace, 15.0, 50 + 60 * pace
     else:
-        strides_hz, reach, knee_rest, knee_swing = 0.6 + 0.45 * pace, 13 + 14 * pace, 5.0, 38 + 24 * pace
+        strides_hz, reach, knee_rest, knee_swing = 0.62 + 0.42 * pace, 14 + 14 * pace, 5.0, 38 + 24 * pace
     strides_hz *= rng.uniform(0.9, 1.12)
     reach *= rng.uniform(0.85, 1.15) * _DEGREE
     slow = np.clip(1 + wander(rng, frames, FPS, 0.10, 1.5), 0.5, 1.4)  # nobody keeps an even pace
@@ -71,7 +71,7 @@ def _steps(rng: np.random.Generator, stance: Stance, seconds: float, *, running:
         * DEFAULT_BODY.leg
         * strides_hz
         * slow
-        * (rng.uniform(1.2, 1.5) if running else rng.uniform(0.85, 1.0))
+        * (rng.uniform(1.25, 1.7) if running else rng.uniform(0.9, 1.25))
     )
     travel = np.stack([np.cumsum(speed * np.cos(yaw)), np.cumsum(-speed * np.sin(yaw))], axis=1) / FPS
     hop = rng.uniform(0.03, 0.09) * np.abs(np.sin(phase + 0.6)) if running else 0.0

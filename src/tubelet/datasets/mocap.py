@@ -153,7 +153,8 @@ def looped(motion: Motion, duration_s: float) -> Motion:
     if not motion.loops:
         raise ValueError(f"motion {motion.name} does not loop")
     period = len(motion) - 1
-    rounds = max(1, math.ceil(duration_s * motion.fps / period))
+    frames = round(duration_s * motion.fps) + 1
+    rounds = math.ceil(frames / period)
     step_m = motion.root_m[-1] - motion.root_m[0]
     turn = humanoid.heading_rad(motion.rotations[-1, 0]) - humanoid.heading_rad(motion.rotations[0, 0])
     roots, rotations = [], []
@@ -167,7 +168,6 @@ def looped(motion: Motion, duration_s: float) -> Motion:
         rotations.append(turned)
         place = place + spin @ (step_m * [1.0, 0.0, 1.0])
         heading += float(turn)
-    frames = round(duration_s * motion.fps) + 1
     return Motion(
         name=motion.name,
         label=motion.label,

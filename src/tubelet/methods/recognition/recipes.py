@@ -45,7 +45,7 @@ class MocapSkeletonConfig:
     channels: int = 72
     dropout: float = 0.1
     label_smoothing: float = 0.05
-    rarity_power: float = 0.35
+    rarity_power: float = 0.2
     greatest_risk: float = 0.08
     num_threads: int = 1
     num_workers: int = 2
