@@ -23,7 +23,7 @@ PERSON_COLOURS: tuple[Colour, ...] = (
     (33, 150, 120),
 )
 
-# Quieter than the colours of people: they fill areas of a page. Used in order of how long a label lasts. The list begins
+# Quieter than the colours of people: they fill areas of a page. Used in order of how long a label lasts. It begins
 # with hues that the first people do not have, so that a label is not taken for a person.
 LABEL_COLOURS: tuple[Colour, ...] = (
     (72, 160, 110),
