@@ -11,7 +11,7 @@ step() {
     echo "== $name"
     "$@" || failed="$failed $name"
 }
-step format "$bin/ruff" format --quiet --check .
+step format "$bin/ruff" format --check .
 step lint "$bin/ruff" check --quiet --output-format concise .
 step types "$bin/mypy"
 step imports "$bin/lint-imports" --no-cache --no-logo
