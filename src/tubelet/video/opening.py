@@ -147,7 +147,7 @@ def _look_at_file(name: str) -> tuple[int, bytes, str | None]:
     try:
         status = os.stat(name)
         if stat.S_ISDIR(status.st_mode):
-            raise VideoReadError(name, "directory", "it is a folder; name the video files in it, or use a glob")
+            raise VideoReadError(name, "directory", "it is a folder without video files; name a file, or a folder that has some in it or below it")
         with open(name, "rb") as file:
             if not stat.S_ISREG(status.st_mode):
                 raise VideoReadError(

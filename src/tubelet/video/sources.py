@@ -114,22 +114,15 @@ def without_password(name: str) -> str:
 
 def _expand(name: str) -> list[Source]:
     if os.path.isdir(name):
-        found = sorted(path for path in Path(name).rglob("*") if _is_video_name(path))
-        if not found:
-            raise ConfigError(f"{name}: no video file in this folder or below it; known endings: {_endings()}")
-        return [Source(str(path), "file") for path in found]
-    if not os.path.exists(name) and not _ANY_SCHEME.match(name) and glob.has_magic(name):
-        matches = sorted(path for path in glob.glob(name, recursive=True) if os.path.isfile(path))
-        if not matches:
-            raise ConfigError(f"{name}: no file matches this pattern; check it, and quote it if the shell changes it")
-        return [Source(path, "file") for path in matches]
-    return [as_source(name)]
+        found = [str(path) for path in sorted(Path(name).rglob("*")) if _is_video_name(path)]
+    elif not os.path.exists(name) and not _ANY_SCHEME.match(name) and glob.has_magic(name):
+        found = [path for path in sorted(glob.glob(name, recursive=True)) if os.path.isfile(path)]
+    else:
+        return [as_source(name)]
+    # A folder or pattern that gives nothing is a source that cannot be read: reading it says why.
+    return [Source(path, "file") for path in found or [name]]
 
 
 def _is_video_name(path: Path) -> bool:
     # Names that begin with a dot are leftovers of other programs (macOS writes "._clip.mp4" beside "clip.mp4").
     return path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".") and path.is_file()
-
-
-def _endings() -> str:
-    return " ".join(sorted(VIDEO_SUFFIXES))

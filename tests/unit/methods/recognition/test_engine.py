@@ -4,87 +4,14 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 
-import numpy as np
 import pytest
+from scenes import ColourDetector, ColourLandmarks, SpeedModel, red_x, scene
 
 from tubelet.errors import VideoReadError
 from tubelet.methods.recognition.engine import Engine, EngineOutput
-from tubelet.methods.recognition.preprocess import FEATURE_NAMES
 from tubelet.methods.recognition.segmenter import ActionEvent, SegmenterSettings
 from tubelet.methods.recognition.timeline import Thumbnail, TrackRow
-from tubelet.people.boxes import Boxes
-from tubelet.people.landmarks import Pose
 from tubelet.video import Frame
-
-WIDTH, HEIGHT = 320, 180
-COLOURS = ((250, 40, 40), (40, 250, 40))
-
-
-class ColourDetector:
-    """Finds rectangles of the known colours."""
-
-    name, reason = "colour", "test"
-
-    def __init__(self) -> None:
-        self.calls = 0
-
-    def detect(self, image: np.ndarray, *, tile_px: int | None = None) -> Boxes:
-        self.calls += 1
-        found = []
-        for colour in COLOURS:
-            rows, columns = np.nonzero((image == colour).all(axis=2))
-            if len(rows):
-                found.append([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
-        if not found:
-            return Boxes.empty()
-        return Boxes(np.array(found, np.float32), np.full(len(found), 0.7, np.float32))
-
-
-class ColourLandmarks:
-    """Poses where the box holds a known colour."""
-
-    def estimate_many(
-        self, image: np.ndarray, boxes_px: list[np.ndarray], angles_rad: list[float] | None = None
-    ) -> list[Pose]:
-        return [self._pose(image, box) for box in boxes_px]
-
-    def _pose(self, image: np.ndarray, box: np.ndarray) -> Pose:
-        x0, y0, x1, y1 = (int(v) for v in np.clip(box, 0, [WIDTH, HEIGHT, WIDTH, HEIGHT]))
-        patch = image[y0:y1, x0:x1]
-        body = (patch.max(axis=2).astype(int) - patch.min(axis=2)) > 100 if patch.size else np.zeros((0, 0), bool)
-        if body.sum() < 50:
-            return Pose(np.zeros((33, 3), np.float32), 0.02)
-        rows, columns = np.nonzero(body)
-        left, right, top, bottom = x0 + columns.min(), x0 + columns.max(), y0 + rows.min(), y0 + rows.max()
-        down = np.linspace(0.06, 0.94, 33)
-        across = np.where(np.arange(33) % 2 == 0, 0.1, 0.9)
-        points = np.stack([left + across * (right - left), top + down * (bottom - top), np.ones(33)], axis=1)
-        return Pose(points.astype(np.float32), 0.97)
-
-
-class SpeedModel:
-    """Calls a person moving or still by the speed of its box."""
-
-    labels = ("still", "moving")
-    context = 3
-    min_score = 0.6
-
-    def probabilities(self, features: np.ndarray) -> np.ndarray:
-        speed = np.abs(features[FEATURE_NAMES.index("box_speed_wide_x")])
-        moving = 1 / (1 + np.exp(-20 * (speed - 0.25)))
-        return np.stack([1 - moving, moving], axis=1).astype(np.float32)
-
-
-def scene(num_frames: int, fps: float = 30.0) -> Iterator[Frame]:
-    """A red person who stands for a while, then walks right; a green one who appears after a second and leaves."""
-    for index in range(num_frames):
-        time_s = index / fps
-        image = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
-        x = 40 + int(max(time_s - 3.0, 0.0) * 30)
-        image[60:140, x : x + 30] = COLOURS[0]
-        if 1.0 <= time_s < 4.0:
-            image[50:120, 250:276] = COLOURS[1]
-        yield Frame(image=image, time_s=time_s, index=index)
 
 
 def engine() -> Engine:
@@ -108,8 +35,7 @@ def test_every_person_has_one_row_per_decoded_frame_in_order() -> None:
     red = [row for row in rows if row.track_id == 1]
     assert [row.frame_index for row in red] == list(range(240))
     for row in red[30:]:
-        x = 40 + int(max(row.time_s - 3.0, 0.0) * 30)
-        assert row.box_px[0] == pytest.approx(x, abs=5)
+        assert row.box_px[0] == pytest.approx(red_x(row.time_s), abs=5)
         assert row.box_px[3] == pytest.approx(140, abs=8)  # half of the boxes are drawn round landmarks
     green = [row for row in rows if row.track_id == 2]
     assert green[0].time_s == pytest.approx(1.0, abs=0.21)
