@@ -1,0 +1,183 @@
+"""`tubelet score` as a user runs it: files in, table or JSON out, notes on stderr, exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tubelet.cli.main import main
+from tubelet.runs import Report
+
+TRUTH = """source,track_id,start_s,end_s,label
+a.mp4,1,0,6,walk
+a.mp4,1,6,10,jump
+a.mp4,2,0,10,stand
+b.mp4,1,0,5,other
+"""
+ACTIONS = """source,track_id,start_s,end_s,label,probability
+videos/a.mp4,11,0,5,walk,0.9
+videos/a.mp4,11,5,10,unknown,0.4
+videos/a.mp4,12,1,10,stand,0.8
+videos/a.mp4,13,2,4,wave,0.7
+videos/b.mp4,1,0,5,unknown,0.3
+videos/c.mp4,1,0,5,walk,0.9
+"""
+BOXES = """source,track_id,time_s,x0_px,y0_px,x1_px,y1_px
+a.mp4,1,0,0,0,10,20
+a.mp4,2,0,50,0,60,20
+a.mp4,1,3,0,0,10,20
+a.mp4,2,3,50,0,60,20
+b.mp4,1,1,0,0,10,20
+"""
+
+
+def tracks_csv(places: dict[tuple[str, str], float]) -> str:
+    """Tracks that stand still for ten seconds at 10 frames per second."""
+    lines = ["source,track_id,time_s,x0_px,y0_px,x1_px,y1_px,score,interpolated"]
+    for (source, track), x0 in places.items():
+        lines += [f"{source},{track},{number / 10:.3f},{x0},0,{x0 + 10},20,0.9,0" for number in range(100)]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("out").mkdir()
+    Path("out/actions.csv").write_text(ACTIONS)
+    Path("out/tracks.csv").write_text(
+        tracks_csv(
+            {
+                ("videos/a.mp4", "11"): 50,
+                ("videos/a.mp4", "12"): 0,
+                ("videos/a.mp4", "13"): 90,
+                ("videos/b.mp4", "1"): 1,
+            }
+        )
+    )
+    Path("truth.csv").write_text(TRUTH)
+    Path("boxes.csv").write_text(BOXES)
+    return tmp_path
+
+
+def scored(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    assert main(["score", "out/actions.csv", "truth.csv", "--json", *arguments]) == 0
+    content: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return content
+
+
+def test_a_timeline_is_scored_and_the_table_printed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["score", "out/actions.csv", "truth.csv"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("**out/actions.csv against truth.csv (2 of 2 items scored)**")
+    assert "| accuracy         | 0.760 |" in out  # (5 + 9 + 5 rightly abstained) / 25
+    assert "| accuracy_decided | 1.000 |" in out
+    assert "matched to people by id and overlap" in out
+    assert "| a.mp4  | overlap    |" in out
+    assert "| b.mp4  | id         |" in out
+    assert "| jump       |" in out
+    assert "note: sources matched by file name only: videos/a.mp4 for a.mp4, videos/b.mp4 for b.mp4" in err
+    assert "note: no truth for 'videos/c.mp4': not scored" in err
+
+
+def test_boxes_find_who_is_who_with_the_tracks_beside(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = scored(capsys, "--boxes", "boxes.csv")
+    people = content["details"]["sources"]["a.mp4"]["people"]
+    assert (people["1"]["tracks"], people["2"]["tracks"]) == (["12"], ["11"])  # not as time alone would say
+    assert content["details"]["sources"]["a.mp4"]["matched_by"] == "boxes"
+    metrics = content["metrics"]
+    assert metrics["box_recall"]["value"] == 1.0
+    assert metrics["box_precision"]["value"] == pytest.approx(5 / 7)
+    assert metrics["false_tracks"]["value"] == 1
+    assert metrics["identity_switches"]["value"] == 0
+    assert metrics["accuracy"]["value"] == pytest.approx(5 / 25)
+
+
+def test_ignored_people_are_no_false_tracks(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = ["source,track_id,time_s,x0_px,y0_px,x1_px,y1_px", "a.mp4,9,0,90,0,100,20", "a.mp4,9,3,90,0,100,20"]
+    Path("ignore.csv").write_text("\n".join(lines))
+    content = scored(capsys, "--boxes", "boxes.csv", "--ignore", "ignore.csv", "--tracks", "out/tracks.csv")
+    assert content["metrics"]["false_tracks"]["value"] == 0
+    assert content["metrics"]["box_precision"]["value"] == 1.0
+    assert content["details"]["sources"]["a.mp4"]["unjudged_tracks"] == ["13"]
+
+
+@pytest.mark.parametrize(("match", "accuracy"), [("overlap", 19 / 25), ("id", 5 / 25)])
+def test_the_way_of_matching_can_be_chosen(
+    folder: Path, capsys: pytest.CaptureFixture[str], match: str, accuracy: float
+) -> None:
+    content = scored(capsys, "--match", match)
+    assert {each["matched_by"] for each in content["details"]["sources"].values()} == {match}
+    assert content["metrics"]["accuracy"]["value"] == pytest.approx(accuracy)
+
+
+def test_the_report_is_written_whole_and_never_over_another(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = scored(capsys, "--out", "scores/report.json")
+    report = Report.read("scores/report.json")
+    assert report.to_json() == content
+    assert report.dataset_fingerprint.startswith("sha256:")
+    assert main(["score", "out/actions.csv", "truth.csv", "--out", "scores/report.json"]) == 2
+    assert "scores/report.json is there already; add --overwrite" in capsys.readouterr().err
+    assert main(["score", "out/actions.csv", "truth.csv", "--out", "scores/report.json", "--overwrite"]) == 0
+
+
+def test_the_same_files_give_the_same_numbers(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert scored(capsys) == scored(capsys)
+
+
+def test_nobody_found_scores_zero_and_says_whom_it_missed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("out/actions.csv").write_text(ACTIONS.splitlines()[0] + "\n")
+    assert main(["score", "out/actions.csv", "truth.csv"]) == 0
+    out, err = capsys.readouterr()
+    assert "| accuracy         |        0.000 |" in out
+    assert "| missed_people    |            3 |" in out
+    assert "no actions for 'a.mp4', 'b.mp4': everyone there counts as missed" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--tracks", "out/tracks.csv"], "--tracks is of no use without --boxes"),
+        (["--ignore", "boxes.csv"], "--ignore is of no use without --boxes"),
+        (["--match", "boxes"], "--match boxes needs --boxes"),
+        (["--boxes", "boxes.csv", "--match", "id"], "--boxes is of no use with --match id"),
+        (["--boxes", "boxes.csv", "--tracks", "no.csv"], "no.csv is not there; --boxes needs the tracks.csv of"),
+        (["--boxes", "none.csv"], "none.csv: cannot be read"),
+    ],
+)
+def test_options_that_do_not_go_together_say_so(
+    folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    assert main(["score", "out/actions.csv", "truth.csv", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert said in err
+    assert out == ""
+
+
+@pytest.mark.parametrize(
+    ("truth", "boxes", "said"),
+    [
+        ("z.mp4,1,0,1,walk", None, "out/actions.csv: holds none of the sources of truth.csv: it has 'videos/a.mp4'"),
+        ("", None, "truth.csv: holds no labels"),
+        ("a.mp4,1,2,1,walk", None, "truth.csv, line 2: end_s is 1; allowed: a number above start_s (2)"),
+        ("a.mp4,1,0,1,walk", "a.mp4,7,0,0,0,1,1", "a.mp4: person 1 has labels and no box in --boxes"),
+    ],
+)
+def test_a_truth_that_cannot_be_used_says_why(
+    folder: Path, capsys: pytest.CaptureFixture[str], truth: str, boxes: str | None, said: str
+) -> None:
+    Path("truth.csv").write_text(TRUTH.splitlines()[0] + f"\n{truth}\n")
+    arguments = []
+    if boxes is not None:
+        Path("boxes.csv").write_text(BOXES.splitlines()[0] + f"\n{boxes}\n")
+        arguments = ["--boxes", "boxes.csv"]
+    assert main(["score", "out/actions.csv", "truth.csv", *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_tracks_of_another_recognition_are_noticed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("out/tracks.csv").write_text(tracks_csv({("videos/a.mp4", "11"): 0}))
+    assert main(["score", "out/actions.csv", "truth.csv", "--boxes", "boxes.csv"]) == 2
+    assert "a.mp4: track 12, 13 has actions and no row in tracks.csv" in capsys.readouterr().err
