@@ -9,6 +9,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from tubelet import weights
+from tubelet.errors import WeightsError
 from tubelet.people import ssd
 from tubelet.people.detector import load_detector
 from tubelet.people.litert import InterpreterPool
@@ -99,6 +100,13 @@ def test_landmarks_as_with_the_reference_kernels(walker: np.ndarray) -> None:
     points, presence = differences_to_reference_kernels(path, ("Identity", "Identity_1"), batch)
     assert points < 0.05  # pixels of 256
     assert presence < 0.001
+
+
+def test_another_network_is_refused() -> None:
+    with pytest.raises(
+        WeightsError, match=r"pose_landmark_full\.tflite is a LiteRT network with input \(1, 256, 256, 3\)"
+    ):
+        Oidv4Network(weights.fetch(weights.POSE_LANDMARK_FULL), 1)
 
 
 def test_the_better_detector(walker: np.ndarray) -> None:
