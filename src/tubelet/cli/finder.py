@@ -96,7 +96,8 @@ def find_recipe(name: str) -> Recipe:
     module = _module_or_none(module_name)
     if module is None:
         raise ConfigError(
-            f"no such {kind} {where!r}: there is no module {module_name}; check the spelling and the path"
+            f"no such {kind} {where!r}: there is no module {module_name}; "
+            "install it, or set PYTHONPATH to the folder that it lies in"
         )
     function = getattr(module, function_name, None)
     if not inspect.isfunction(function):

@@ -34,9 +34,22 @@ def installed_versions() -> dict[str, str]:
 
 
 def this_command() -> str:
-    """The command line of this process, as one would type it."""
+    """The command line of this process, as one would type it.
+
+    Absolute paths become relative to the working folder, or the bare name outside of it: a report is for others, whose
+    machines have other folders.
+    """
     program = Path(sys.argv[0]).name if sys.argv and sys.argv[0] else "python"
-    return shlex.join([program, *sys.argv[1:]])
+    return shlex.join([program, *(_without_machine(argument) for argument in sys.argv[1:])])
+
+
+def _without_machine(argument: str) -> str:
+    option, equals, value = argument.rpartition("=")
+    if not os.path.isabs(value):
+        return argument
+    path = Path(os.path.normpath(value))
+    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else Path(path.name)
+    return f"{option}{equals}{shown}"
 
 
 @dataclass(frozen=True, kw_only=True)

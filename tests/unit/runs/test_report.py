@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tubelet.errors import IncompleteEvaluationError
-from tubelet.runs import Failure, Metric, Report, ReportError, markdown_table
+from tubelet.runs import Failure, Metric, Report, ReportError, markdown_table, this_command
 
 
 def report(**changes: Any) -> Report:
@@ -48,6 +48,15 @@ def test_it_says_what_it_ran_on() -> None:
     assert {"python", "torch", "av", "numpy", "tubelet", "platform"} <= set(report().versions)
     assert all(report().versions.values())
     assert report().command
+
+
+def test_the_command_tells_no_folders_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    here, elsewhere = str(tmp_path / "runs" / "a"), str(tmp_path.parent / "x y" / "truth.csv")
+    monkeypatch.setattr(
+        "sys.argv", ["/opt/bin/tubelet", "train", here, elsewhere + "/..", f"--out={here}", "a/b", "x=1"]
+    )
+    assert this_command() == "tubelet train runs/a 'x y' --out=runs/a a/b x=1"
 
 
 def test_an_incomplete_report_says_so_first() -> None:
