@@ -122,7 +122,9 @@ class Browser:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         self.events.clear()
-        self.call("Page.navigate", url=path.resolve().as_uri())
+        answer = self.call("Page.navigate", url=path.resolve().as_uri())
+        if "errorText" in answer:
+            raise RuntimeError(f"{path}: {answer['errorText']}")
         self.wait_until("document.readyState === 'complete'")
 
     def evaluate(self, expression: str) -> Any:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import bisect
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from time import perf_counter
 
 import cv2
 import numpy as np
@@ -99,7 +100,13 @@ class Annotator:
             The picture with the strip below it. The same array is used again by the next call.
         """
         picture = self._canvas[: self._height, : self._width]
-        np.copyto(picture, frame.image)
+        if frame.image.shape == picture.shape:
+            np.copyto(picture, frame.image)
+        else:  # a stream that changes its size on the way: the video keeps the first one
+            cv2.resize(frame.image, (self._width, self._height), dst=picture, interpolation=cv2.INTER_AREA)
+            rows = [
+                _scaled(row, self._width / frame.image.shape[1], self._height / frame.image.shape[0]) for row in rows
+            ]
         # Nearer people, who reach lower in the picture, are drawn over those behind them.
         placed = sorted(rows, key=lambda row: row.box_px[3])
         for row in placed:
@@ -193,27 +200,6 @@ class Annotator:
         return plate
 
 
-def annotated_frames(
-    frames: Iterable[Frame], rows: Iterable[TrackRow], recognition: Recognition
-) -> Iterator[tuple[Image, float]]:
-    """Annotated pictures with their times, one per frame.
-
-    Args:
-        frames: All of one size, in order of time.
-        rows: In order of time, from the same decoded frames; frames without rows are fine.
-        recognition: What was recognised in them.
-
-    Yields:
-        Picture and time. The picture's array is used again for the next one.
-    """
-    annotator: Annotator | None = None
-    by_frame = _RowsByFrame(rows)
-    for frame in frames:
-        if annotator is None:
-            annotator = Annotator(recognition, width=frame.image.shape[1], height=frame.image.shape[0])
-        yield annotator.draw(frame, by_frame.at(frame.index)), frame.time_s
-
-
 def draw_video(
     source: str,
     rows: Iterable[TrackRow],
@@ -236,46 +222,74 @@ def draw_video(
         on_frame: Called after each frame: for progress.
 
     Returns:
-        The time in the source at which the annotated video begins, seconds.
+        The time in the source at which the annotated video begins, seconds. The time spent is added to
+        `recognition.timings_s` as `draw` and `encode`; decoding goes on beside them.
 
     Raises:
         VideoReadError: The file cannot be read to the end; nothing is written then.
         VideoWriteError: The annotated video cannot be written.
     """
-    offset_s: float | None = None
+    by_frame = RowsByFrame(rows)
+    annotator: Annotator | None = None
+    writer: VideoWriter | None = None
+    offset_s = 0.0
+    draw_s = encode_s = 0.0
     with ExitStack() as stack:
-        frames = read_frames(source, start_s=start_s, end_s=end_s, prefetch=_PREFETCH)
-        writer: VideoWriter | None = None
-        for image, time_s in annotated_frames(frames, rows, recognition):
-            if writer is None:
-                offset_s = time_s
-                fps = recognition.info.average_fps if recognition.info is not None else DEFAULT_FPS
-                # Headers of damaged files state rates that no video has; the times of the frames are what counts.
-                fps = fps if 0 < fps <= MAX_FPS else DEFAULT_FPS
-                height, width = image.shape[:2]
-                writer = stack.enter_context(VideoWriter(out_path, width=width, height=height, fps=fps))
-            writer.write(image, time_s)
+        for frame in read_frames(source, start_s=start_s, end_s=end_s, prefetch=_PREFETCH):
+            start = perf_counter()
+            if annotator is None or writer is None:
+                annotator = Annotator(recognition, width=frame.image.shape[1], height=frame.image.shape[0])
+                size = {"width": annotator.width, "height": annotator.height}
+                writer = stack.enter_context(VideoWriter(out_path, **size, fps=_rate(recognition)))
+                offset_s = frame.time_s
+            image = annotator.draw(frame, by_frame.at(frame.index))
+            drawn = perf_counter()
+            writer.write(image, frame.time_s)
+            encode_s += perf_counter() - drawn
+            draw_s += drawn - start
             if on_frame is not None:
                 on_frame()
-    if offset_s is None:
+    if writer is None:
         raise VideoReadError(source, "no_frames", "no picture was found to draw into; check --start and --end")
+    recognition.timings_s.update(draw=draw_s, encode=encode_s)
     return offset_s
 
 
-class _RowsByFrame:
-    """Rows in order, handed out frame by frame without holding more than one frame's."""
+def _rate(recognition: Recognition) -> float:
+    """Frames per second to plan with. Headers of odd files state rates that no video has; frame times count anyway."""
+    stated = DEFAULT_FPS if recognition.info is None else recognition.info.average_fps
+    return stated if 0 < stated <= MAX_FPS else DEFAULT_FPS
+
+
+class RowsByFrame:
+    """Hands out rows frame by frame without holding more than one frame's.
+
+    Args:
+        rows: In order of frames; frames without rows are fine.
+    """
 
     def __init__(self, rows: Iterable[TrackRow]) -> None:
         self._rows = iter(rows)
         self._next = next(self._rows, None)
 
     def at(self, index: int) -> list[TrackRow]:
+        """The rows of a frame; frames are asked for in order."""
         found: list[TrackRow] = []
         while self._next is not None and self._next.frame_index <= index:
             if self._next.frame_index == index:
                 found.append(self._next)
             self._next = next(self._rows, None)
         return found
+
+
+def _scaled(row: TrackRow, x_scale: float, y_scale: float) -> TrackRow:
+    x0, y0, x1, y1 = row.box_px
+    points = row.landmarks_px
+    return replace(
+        row,
+        box_px=(x0 * x_scale, y0 * y_scale, x1 * x_scale, y1 * y_scale),
+        landmarks_px=None if points is None else points * np.array((x_scale, y_scale, 1), np.float32),
+    )
 
 
 def _rounded_box(picture: Image, corners: tuple[int, int, int, int], colour: Colour, thickness: int) -> None:
