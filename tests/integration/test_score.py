@@ -113,6 +113,16 @@ def test_the_way_of_matching_can_be_chosen(
     assert content["metrics"]["accuracy"]["value"] == pytest.approx(accuracy)
 
 
+def test_ids_that_are_equal_by_chance_are_noticed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    header = ACTIONS.splitlines()[0]
+    Path("out/actions.csv").write_text(f"{header}\na.mp4,1,5,9,walk,0.9\na.mp4,2,0,5,jump,0.9\n")
+    Path("truth.csv").write_text(TRUTH.splitlines()[0] + "\na.mp4,1,0,5,walk\na.mp4,2,5,9,jump\n")
+    assert main(["score", "out/actions.csv", "truth.csv"]) == 0
+    assert "a.mp4: tracks were matched by equal ids, yet other tracks share more time" in capsys.readouterr().err
+    assert main(["score", "out/actions.csv", "truth.csv", "--match", "id"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_the_report_is_written_whole_and_never_over_another(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     content = scored(capsys, "--out", "scores/report.json")
     report = Report.read("scores/report.json")

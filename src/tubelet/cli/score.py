@@ -101,7 +101,23 @@ def _score(arguments: argparse.Namespace) -> tuple[list[SourceScore], list[str]]
             list(ignored.get(ignored_found.get(source, ""), {}).values()),
         )
         scores.append(score_source(source, guesses, people, assignment))
+        if arguments.match == "auto" and assignment.method == "id" and _ids_look_wrong(guesses, people):
+            notices.append(
+                f"{source}: tracks were matched by equal ids, yet other tracks share more time with these people; "
+                "if ids do not mean the same in both files, add --match overlap, or --boxes"
+            )
     return scores, notices
+
+
+def _ids_look_wrong(guesses: Mapping[str, Any], people: Mapping[str, Any]) -> bool:
+    """Whether some other pairing shares clearly more time: small ids are equal by chance."""
+    from tubelet.metrics.assignment import assign_by_overlap
+    from tubelet.metrics.timeline import shared_s
+
+    by_id = math.fsum(shared_s(people[person], guesses[person]) for person in people)
+    pairs = assign_by_overlap(guesses, people).tracks_of
+    by_time = math.fsum(shared_s(people[person], guesses[track]) for person, own in pairs.items() for track in own)
+    return by_time > 1.1 * by_id
 
 
 def _read_boxes(arguments: argparse.Namespace) -> tuple[Boxes, Boxes, Boxes]:

@@ -75,7 +75,8 @@ def ratio_interval(
 
     Returns:
         The ratio over everything; NaN if the denominators sum to 0. Draws whose denominator is 0 are left out, and
-        `num_groups` counts the groups with a denominator above 0.
+        `num_groups` counts the groups with a denominator above 0. Where everything is right, or nothing, the ends are
+        those of the Wilson interval of that many groups.
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13 (percentile); whole clusters as in
         Davison and Hinkley, 1997, section 3.8.
@@ -94,6 +95,9 @@ def ratio_interval(
     drawn = draws @ sums
     drawn = drawn[drawn[:, 1] > 0]
     low, high = np.percentile(drawn[:, 0] / drawn[:, 1], [2.5, 97.5])
+    if low == high and value in (0.0, 1.0) and (numerators <= denominators).all():
+        # Draws of what is all right are all right: no spread to see, which is not the same as certainty.
+        return wilson_interval(round(value * num_telling), num_telling)
     return Estimate(value, float(low), float(high), num_telling)
 
 

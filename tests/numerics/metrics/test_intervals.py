@@ -93,6 +93,15 @@ def test_fewer_than_two_groups_have_no_interval(groups: list[str]) -> None:
         assert math.isnan(found.value) == (not groups)
 
 
+@pytest.mark.parametrize("right", [0, 1])
+def test_what_is_all_right_or_all_wrong_is_not_certain(right: int) -> None:
+    found = ratio_interval(np.full(8, float(right)), np.ones(8), list("aabbccdd"))
+    assert found == wilson_interval(4 * right, 4)
+    assert found.high - found.low > 0.4
+    twice = ratio_interval(np.full(4, 2.0), np.ones(4), list("abcd"))  # no share
+    assert (twice.low, twice.high) == (2.0, 2.0)
+
+
 def test_groups_without_anything_to_count_tell_nothing() -> None:
     found = ratio_interval(np.array([1.0, 0.0]), np.array([2.0, 0.0]), ["a", "b"])
     assert (found.value, found.num_groups) == (0.5, 1)
