@@ -95,7 +95,8 @@ def render_report(
         document=document,
         command=hide_credentials(document["command"]),
         sources=sources,
-        failures=[{**failure, "source": hide_credentials(failure["source"])} for failure in document["failures"]],
+        title=_title(sources),
+        failures=[_failure_view(failure, document) for failure in document["failures"]],
         colours={label: {"fill": to_hex(colour), "ink": to_hex(ink_on(colour))} for label, colour in colours.items()},
         models=_distinct_models(document),
         totals=_totals(sources),
@@ -132,6 +133,21 @@ def axis_ticks(start_s: float, end_s: float, most: int = 9) -> list[float]:
     return [round(index * step, 3) for index in range(first, math.floor(end_s / step + 1e-9) + 1)]
 
 
+def _title(sources: Sequence[Mapping[str, Any]]) -> str:
+    if not sources:
+        return "No result"
+    return str(sources[0]["short_name"]) if len(sources) == 1 else f"{len(sources)} videos"
+
+
+def _failure_view(failure: Mapping[str, str], document: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **failure,
+        "source": hide_credentials(failure["source"]),
+        "message": hide_credentials(failure["message"]),
+        "is_partial": any(source["source"] == failure["source"] for source in document["sources"]),
+    }
+
+
 def _source_view(
     index: int, source: Mapping[str, Any], recognition: Recognition, video: AnnotatedVideo | None
 ) -> dict[str, Any]:
@@ -161,7 +177,7 @@ def _source_view(
         "fold_segments": sum(len(person.segments) for person in people) > MAX_OPEN_SEGMENTS,
         "video": None if video is None else {"href": quote(video.relative_path), "offset_s": video.offset_s},
         "detector": source["detector"],
-        "warnings": source["warnings"],
+        "warnings": [hide_credentials(warning) for warning in source["warnings"]],
         "settings": source["settings"],
         "timings_s": source["timings_s"],
     }

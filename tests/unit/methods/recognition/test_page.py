@@ -151,8 +151,18 @@ def test_a_source_without_people_says_so():
 
 def test_no_source_at_all_still_gives_a_page():
     page = Page(render(failures=[Failure.of("bad.mp4", VideoReadError("bad.mp4", "empty", "zero bytes"))]))
-    assert "1 source could not be recognised" in page.text
+    assert "1 source failed" in page.text
+    assert "No result" in page.text
+    assert "is shown below" not in page.text
     assert "bad.mp4: empty: zero bytes" in page.text
+
+
+def test_a_source_that_failed_midway_is_shown_as_far_as_it_went():
+    failure = Failure.of("demo.mp4", VideoReadError("demo.mp4", "corrupt", "damaged at 6 s"))
+    page = Page(render(recognition(warnings=["reading stopped early"]), failures=[failure]))
+    assert "What was found before is shown below" in page.text
+    assert "reading stopped early" in page.text
+    assert len(segments_of(page)) == 4
 
 
 def test_whole_frame_models_have_one_lane_for_the_picture():
@@ -234,5 +244,6 @@ def test_axis_ticks_are_round_inside_and_few(span):
 def test_credentials_are_hidden():
     text = "tubelet recognize rtsp://me:secret@cam:554/live --json"
     assert hide_credentials(text) == "tubelet recognize rtsp://***@cam:554/live --json"
-    page = render(recognition("rtsp://me:secret@cam/1"), command=text)
+    failure = Failure.of("rtsp://me:secret@cam/2", VideoReadError("rtsp://me:secret@cam/2", "unavailable", "silent"))
+    page = render(recognition("rtsp://me:secret@cam/1"), failures=[failure], command=text)
     assert "secret" not in page
