@@ -104,7 +104,7 @@ class Script:
         self._rare = [label for label in self._clips if label not in ("walk", "run", "getup")]
 
     def draw(self, rng: np.random.Generator, seconds: float) -> Performance:
-        """One person for at least `seconds`."""
+        """One person for about `seconds`: blends from one motion to the next take a little of it."""
         kind = rng.choice(4, p=(0.34, 0.32, 0.25, 0.09))
         motions: list[Motion] = []
         lasted = 0.0

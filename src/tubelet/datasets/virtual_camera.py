@@ -152,6 +152,37 @@ def film(
     return Footage(landmarks_px=landmarks, box_px=box.astype(np.float32), times_s=moments), start
 
 
+def clutter(rng: np.random.Generator, seconds: float) -> Footage:
+    """What detector and landmark model make of a signboard, a bush, or the place where a person was lost.
+
+    The guessed body jumps from one shape to another, its box stands still or drifts on, and often there is no pose at all.
+    """
+    times = _moments(rng, int(seconds * _JOINT_RATE_HZ))
+    frames = len(times)
+    tall = float(np.exp(rng.uniform(np.log(32), np.log(300))))
+    points = np.zeros((frames, 13, 2))
+    begin = 0
+    while begin < frames:
+        end = begin + 1 + int(rng.exponential(15))
+        shape = _UPRIGHT * [rng.uniform(-1.5, 1.5), rng.uniform(0.6, 1.1)] + rng.normal(
+            0, rng.uniform(0.02, 0.2), (13, 2)
+        )
+        points[begin:end] = shape
+        begin = end
+    points = points + rng.uniform(0.02, 0.12) * _drift(rng, times, (13, 2), rng.uniform(0.1, 1.0))
+    velocity = rng.normal(0, 0.5, 2) * [1.0, 0.3] * (rng.random() < 0.4)
+    place = velocity * times[:, None] + rng.uniform(0.0, 0.08) * _drift(rng, times, (2,), rng.uniform(0.2, 1.5))
+    size = np.array([rng.uniform(0.15, 0.5), rng.uniform(0.4, 0.65)])
+    box = np.concatenate([place - size, place + size], axis=1)
+    box = box + 0.03 * _drift(rng, times, (4,), 0.4)
+    visibility = rng.normal(1.5, 1.5) + rng.normal(0, 1.2, 13) + _drift(rng, times, (13,), 0.5)
+    reported = np.concatenate(
+        [(points + place[:, None]) * tall, 1 / (1 + np.exp(-visibility[..., None]))], axis=-1, dtype=np.float32
+    )
+    reported[_bursts(rng, times, rng.choice([0.1, 0.5, 1.5]), rng.uniform(0.2, 1.0))] = np.nan
+    return Footage(landmarks_px=reported, box_px=(box * tall).astype(np.float32), times_s=times)
+
+
 def _longest_run(mask: Bool[np.ndarray, " time"]) -> tuple[int, int]:
     edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(int)))
     if len(edges) == 0:

@@ -27,7 +27,8 @@ class ActionModel:
         labels: Class names in the order of the probabilities.
         context: Frames on each side that a frame's probabilities depend on.
         min_score: Calibrated threshold: below it the model should abstain.
-        temperature: What logits are divided by, so that probabilities mean what they say.
+        temperature: What logits are divided by, so that probabilities mean what they say. Before that they are shifted from how often
+            classes occur in training to how often they are expected on footage.
         card: What the model is, as in its JSON file.
     """
 
@@ -39,6 +40,12 @@ class ActionModel:
         self.context = network.context
         self.min_score = float(card["calibration"]["min_score"])
         self.temperature = float(card["calibration"]["temperature"])
+        shift = torch.tensor(card["calibration"]["prior_shift"], dtype=torch.float32, device=device)
+        if len(shift) != len(self.labels):
+            raise WeightsError(
+                f"the card shifts {len(shift)} classes and names {len(self.labels)}; train the model again"
+            )
+        self._shift = shift[:, None]
 
     def probabilities(self, features: Float32[np.ndarray, "features time"]) -> Float32[np.ndarray, "time classes"]:
         """Calibrated class probabilities of every frame.
@@ -50,7 +57,9 @@ class ActionModel:
             return np.zeros((0, len(self.labels)), np.float32)
         with torch.inference_mode():
             logits = self._network(torch.from_numpy(features)[None].to(self._device))[0]
-            found: Float32[np.ndarray, "time classes"] = torch.softmax(logits / self.temperature, dim=0).T.cpu().numpy()
+            found: Float32[np.ndarray, "time classes"] = (
+                torch.softmax((logits + self._shift) / self.temperature, dim=0).T.cpu().numpy()
+            )
         return found
 
 

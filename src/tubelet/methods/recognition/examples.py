@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Bool, Float32, Int, Int64
 
 from tubelet.datasets.mocap import Motion
 from tubelet.datasets.performances import NO_LABEL, Script
-from tubelet.datasets.virtual_camera import film
-from tubelet.methods.recognition.preprocess import NUM_FEATURES, RATE_HZ, features, frame_range
+from tubelet.datasets.virtual_camera import Footage, clutter, film
+from tubelet.methods.recognition.preprocess import FEATURE_NAMES, NUM_FEATURES, RATE_HZ, features, frame_range
 from tubelet.runs import Progress
 
 _JOINT_RATE_HZ = 30.0
 _CHUNK = 32
+_BLEND_WEIGHT = 0.25  # between two actions either label is right
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +56,7 @@ class Drawing:
         seconds: Length of an example.
         views: How many cameras film each performance.
         severity: Factor on the landmark model's imperfections.
+        clutter: Share of examples in which there is no person at all.
         azimuth_deg: A range of directions of view, mirror images included; 0 is from behind. None: all directions.
         inside_azimuth: Film from that range only, or from everywhere else only.
     """
@@ -63,6 +65,7 @@ class Drawing:
     seconds: float = 9.0
     views: int = 2
     severity: float = 1.0
+    clutter: float = 0.04
     azimuth_deg: tuple[float, float] | None = None
     inside_azimuth: bool = True
 
@@ -117,18 +120,14 @@ def _draw_chunk(job: tuple[list[Motion], Drawing, int, int]) -> Examples:
         performance = script.draw(rng, drawing.seconds)
         for view in range(drawing.views):
             row = (number - start) * drawing.views + view
+            if rng.random() < drawing.clutter:
+                nothing = np.full(1, NO_LABEL)
+                _fill(out, row, clutter(rng, drawing.seconds), nothing, np.zeros(1, dtype=bool), rng)
+                continue
             footage, offset = film(
                 rng, performance.joints_m, azimuth_rad=_azimuth(rng, drawing), severity=drawing.severity
             )
-            _fill(
-                out,
-                row,
-                *frame_range(footage.times_s),
-                footage,
-                performance.labels[offset:],
-                performance.near_change[offset:],
-                rng,
-            )
+            _fill(out, row, footage, performance.labels[offset:], performance.near_change[offset:], rng)
     return out
 
 
@@ -143,8 +142,17 @@ def _azimuth(rng: np.random.Generator, drawing: Drawing) -> float:
             return float(np.radians(degrees) * rng.choice([-1, 1]))
 
 
-def _fill(out, row, first, end, footage, labels, near, rng) -> None:  # type: ignore[no-untyped-def]
+def _fill(
+    out: Examples,
+    row: int,
+    footage: Footage,
+    labels: Int[np.ndarray, " moments"],
+    near: Bool[np.ndarray, " moments"],
+    rng: np.random.Generator,
+) -> None:
+    """Write one example into a row: a stretch at random where there is more footage than fits."""
     length = out.labels.shape[1]
+    first, end = frame_range(footage.times_s)
     if end - first > length:
         first += int(rng.integers(end - first - length + 1))
         end = first + length
@@ -152,5 +160,5 @@ def _fill(out, row, first, end, footage, labels, near, rng) -> None:  # type: ig
     columns = features(footage.landmarks_px, footage.box_px, footage.times_s, (first, end))
     out.features[row, :, : end - first] = columns
     out.labels[row, : end - first] = labels[place]
-    known: Bool[np.ndarray, " time"] = columns[-1] > 0
-    out.weights[row, : end - first] = np.where(near[place], 0.25, 1.0) * known
+    is_boxed = columns[FEATURE_NAMES.index("box_known")] > 0
+    out.weights[row, : end - first] = np.where(near[place], _BLEND_WEIGHT, 1.0) * is_boxed

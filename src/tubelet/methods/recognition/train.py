@@ -9,18 +9,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
+from scipy.special import softmax
 from torch import Tensor, nn
 
 from tubelet import weights
 from tubelet.configs import to_json
+from tubelet.datasets.everyday import EVERYDAY_ACTIONS
 from tubelet.datasets.mocap import Motion, read_motion
 from tubelet.datasets.performances import LABELS, NO_LABEL
 from tubelet.methods.recognition.action_model import save_action_model
 from tubelet.methods.recognition.examples import Drawing, Examples, draw_examples
 from tubelet.methods.recognition.model_card import CARD_SCHEMA, class_evidence
 from tubelet.methods.recognition.preprocess import FEATURE_NAMES, MARGIN_S, MAX_GAP_S, NUM_FEATURES, RATE_HZ
-from tubelet.methods.recognition.recipes import MocapSkeletonConfig
+from tubelet.methods.recognition.recipes import ACROBATIC_SHARE, EVERYDAY_SHARE, EXPECTED_SHARES, MocapSkeletonConfig
 from tubelet.metrics.calibration import abstention_threshold, fit_temperature
 from tubelet.models.skeleton import SkeletonTCN
 from tubelet.runs import RunDirectory, installed_versions, this_command
@@ -106,8 +108,11 @@ def train(config: MocapSkeletonConfig, run: RunDirectory) -> None:
     held = draw_examples(
         validation_clips, validation_drawing(config, 1), config.num_validation, num_workers=config.num_workers
     )
-    calibration = calibrate(logits_of(trained, held), held, config)
-    run.log(event="calibrated", **calibration)
+    trained_shares = np.maximum(shares * _rarity(shares, config), 1e-4)
+    calibration = calibrate(logits_of(trained, held), held, trained_shares, config)
+    run.log(
+        event="calibrated", **{name: calibration[name] for name in ("temperature", "min_score", "coverage", "risk")}
+    )
     card = {
         "schema": CARD_SCHEMA,
         "name": "mocap_skeleton",
@@ -148,6 +153,12 @@ def _class_shares(examples: Examples) -> Float[np.ndarray, " classes"]:
     return np.asarray(counts / counts.sum())
 
 
+def _rarity(shares: Float[np.ndarray, " classes"], config: MocapSkeletonConfig) -> Float[np.ndarray, " classes"]:
+    """Weight of each class in the loss; 1 on average over frames."""
+    rarity = np.maximum(shares, _RAREST) ** -config.rarity_power
+    return np.asarray(rarity / (rarity * shares).sum())
+
+
 def _batch(examples: Examples, shares: Float[np.ndarray, " classes"], config: MocapSkeletonConfig, step: int) -> Batch:
     rng = step_generator(config.seed, step)
     rows = rng.integers(0, len(examples), config.batch_size)
@@ -161,8 +172,7 @@ def _batch(examples: Examples, shares: Float[np.ndarray, " classes"], config: Mo
     )
     # What is none of the classes should look like any of them a little: the network is then unsure, and abstains.
     targets = torch.where((labels == NO_LABEL)[..., None], even, targets).transpose(1, 2)
-    rarity = np.maximum(shares, _RAREST) ** -config.rarity_power
-    rarity = np.append(rarity / (rarity * shares).sum(), 1.0)  # the last is NO_LABEL, which indexes from the end
+    rarity = np.append(_rarity(shares, config), 1.0)  # the last is NO_LABEL, which indexes from the end
     factor = torch.from_numpy(rarity[labels.numpy()].astype(np.float32))
     return Batch(
         torch.from_numpy(examples.features[rows, :, span]),
@@ -193,25 +203,59 @@ def certain_frames(
     return np.moveaxis(logits, 1, 2)[counted], examples.labels[counted]
 
 
+def expected_shares() -> Float[np.ndarray, " classes"]:
+    """The prior that probabilities are given for, in the order of the vocabulary."""
+    everyday = [label for label in EVERYDAY_ACTIONS if label not in EXPECTED_SHARES]
+    acrobatic = [label for label in LABELS if label not in EXPECTED_SHARES and label not in EVERYDAY_ACTIONS]
+    shares = dict(EXPECTED_SHARES)
+    shares |= dict.fromkeys(everyday, EVERYDAY_SHARE / len(everyday))
+    shares |= dict.fromkeys(acrobatic, ACROBATIC_SHARE / len(acrobatic))
+    return np.array([shares[label] for label in LABELS])
+
+
+def as_expected(labels: Int[np.ndarray, " frames"], seed: int, count: int = 40_000) -> Int[np.ndarray, " drawn"]:
+    """Frames drawn with replacement such that classes occur as often as expected on footage, and one in ten shows none."""
+    weights = np.zeros(len(labels))
+    for index, share in enumerate(expected_shares()):
+        own = labels == index
+        weights[own] = share / max(1, int(own.sum()))
+    if (labels < 0).any():
+        weights[labels < 0] = weights.sum() / 9 / int((labels < 0).sum())
+    return np.random.default_rng(seed).choice(len(labels), count, p=weights / weights.sum())
+
+
 def calibrate(
-    logits: Float[np.ndarray, "examples classes time"], examples: Examples, config: MocapSkeletonConfig
-) -> dict[str, float]:
-    """Temperature from frames that show a class; threshold from all, where any label on a frame that shows none is wrong."""
+    logits: Float[np.ndarray, "examples classes time"],
+    examples: Examples,
+    trained_shares: Float[np.ndarray, " classes"],
+    config: MocapSkeletonConfig,
+) -> dict[str, Any]:
+    """Prior, temperature and threshold, on people that training did not see, drawn as often as expected on footage.
+
+    A label on a frame that shows none of the classes counts as wrong.
+    """
+    shift = np.log(expected_shares() / trained_shares)
     rows, labels = certain_frames(logits, examples)
+    drawn = as_expected(labels, config.seed)
+    rows, labels = rows[drawn] + shift, labels[drawn]
     temperature = fit_temperature(rows[labels >= 0], labels[labels >= 0])
-    scaled = rows / temperature
-    scaled = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    confidence = scaled.max(axis=1) / scaled.sum(axis=1)
+    confidence = softmax(rows / temperature, axis=1).max(axis=1)
     right = rows.argmax(axis=1) == labels
-    wanted = abstention_threshold(np.clip(confidence, 0, 1), right, config.greatest_risk)
+    wanted = abstention_threshold(confidence, right, config.greatest_risk)
     threshold = (
         min(max(wanted, _LEAST_THRESHOLD), _GREATEST_THRESHOLD) if math.isfinite(wanted) else _GREATEST_THRESHOLD
     )
     decided = confidence >= threshold
     return {
         "temperature": round(temperature, 6),
+        "prior_shift": [round(float(value), 6) for value in shift],
+        "expected_shares": dict(zip(LABELS, [round(float(share), 5) for share in expected_shares()], strict=True)),
         "min_score": round(threshold, 4),
-        "coverage": float(decided[labels >= 0].mean()),
-        "risk": float(1 - right[decided].mean()),
-        "none_labelled": float(decided[labels < 0].mean()) if (labels < 0).any() else 0.0,
+        "coverage": _mean(decided[labels >= 0]),
+        "risk": _mean(~right[decided]),
+        "none_labelled": _mean(decided[labels < 0]),
     }
+
+
+def _mean(values: Bool[np.ndarray, " frames"]) -> float | None:
+    return round(float(values.mean()), 4) if len(values) else None
