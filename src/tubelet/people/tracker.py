@@ -12,6 +12,7 @@ if nothing else is found.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,6 +27,7 @@ _POSE_SIGMA = 0.06  # the same for a box drawn round landmarks
 _ACCELERATION_SIGMA = 3.0  # box heights / s^2: a start, a stop, a jump
 _SIZE_SIGMA = 0.6  # box heights / s^2: sizes change more slowly than places
 _FADING_S = 0.4
+_LEAST_MOMENTS = 5
 _LEAN_RAD = 0.5  # from here on an upright crop pulls the pose visibly towards standing
 _MAIN_JOINTS = np.array([0, 11, 12, 23, 24, 25, 26, 27, 28])  # nose, shoulders, hips, knees, ankles
 
@@ -46,6 +48,8 @@ class TrackerSettings:
         max_coast_s: A person not measured for longer than this has left.
         max_undetected_s: A person carried by the landmarks alone for longer than this has left: a pose can settle on
             a bush.
+        memory_s: How far back `max_hidden` looks.
+        max_hidden: A track that shows another one's body for more than this share of the time is a ghost beside it.
         duplicate_distance: Two poses closer than this (mean distance of the main joints, in body sizes) are one body.
     """
 
@@ -56,6 +60,8 @@ class TrackerSettings:
     tentative_s: float = 1.5
     max_coast_s: float = 1.2
     max_undetected_s: float = 2.5
+    memory_s: float = 1.5
+    max_hidden: float = 0.5
     duplicate_distance: float = 0.12
 
 
@@ -134,6 +140,7 @@ class Track:
     pose: Pose | None = None
     angle_rad: float = 0.0
     presences: list[float] = field(default_factory=list)
+    hidden: deque[tuple[float, bool]] = field(default_factory=deque)
 
     @property
     def box_px(self) -> Float32[np.ndarray, "4"]:
@@ -196,6 +203,9 @@ class Tracker:
             raise ValueError(f"{len(poses)} poses for {len(self.live)} live tracks")
         hidden = self._hidden(poses)
         for index, (track, pose) in enumerate(zip(self.live, poses, strict=True)):
+            track.hidden.append((time_s, index in hidden))
+            while track.hidden[0][0] < time_s - self.settings.memory_s:
+                track.hidden.popleft()
             if index in hidden:
                 track.is_measured = False
                 continue
@@ -228,7 +238,9 @@ class Tracker:
         waited = np.array([time_s - track.last_measured_s for track in self.live])
         reach = 0.45 + 0.6 * np.minimum(waited, 1.0)  # box heights: the longer unseen, the further away it may turn up
         ratio = np.log(detections.heights_px[None] / (predicted[:, 3] - predicted[:, 1])[:, None])
-        cost = (1 - overlap) + 0.6 * distance + 0.5 * np.abs(ratio)
+        widths = detections.xyxy_px[:, 2] - detections.xyxy_px[:, 0]
+        stretch = np.log(widths[None] / (predicted[:, 2] - predicted[:, 0])[:, None])  # two people in one box are wide
+        cost = (1 - overlap) + 0.6 * distance + 0.5 * np.abs(ratio) + 0.3 * np.abs(stretch)
         if descriptors is not None:
             cost += 0.8 * np.stack([_unlikeness(track.descriptor, descriptors) for track in self.live])
         allowed = ((overlap > 0.1) | (distance < reach[:, None])) & (np.abs(ratio) < 0.7)
@@ -276,39 +288,42 @@ class Tracker:
     def _hidden(self, poses: list[Pose]) -> set[int]:
         """Indices of tracks whose pose belongs to another track's body."""
         sure = [i for i, pose in enumerate(poses) if pose.presence >= self.settings.min_presence]
+        bodies = {i: box_from_landmarks(poses[i].landmarks) for i in sure}
         hidden: set[int] = set()
         for place, i in enumerate(sure):
             for j in sure[place + 1 :]:
                 if i in hidden or j in hidden or not _same_body(poses[i], poses[j], self.settings.duplicate_distance):
                     continue
                 # The larger pose is the whole body where the other has only half of it.
-                bodies = [box_from_landmarks(poses[k].landmarks) for k in (i, j)]
-                whole = max(bodies, key=lambda body: float(body[3] - body[1]))
+                whole = max((bodies[i], bodies[j]), key=lambda body: float(body[3] - body[1]))
                 hidden.add(min((i, j), key=lambda k: self._claim(self.live[k], whole)))
         return hidden
 
-    def _claim(self, track: Track, body_px: Float[np.ndarray, " 4"]) -> tuple[bool, bool, float]:
-        """How good a claim to a body is: a person before a newcomer, detected before coasting, then by overlap."""
-        overlap = iou_matrix(track.box_px[None], body_px[None])
-        return (track.is_confirmed, track.is_detected, float(overlap[0, 0]))
+    def _claim(self, track: Track, body_px: Float[np.ndarray, " 4"]) -> tuple[bool, float]:
+        """How good a claim to a body is: a person before a newcomer, then by overlap, a little more if just detected."""
+        overlap = float(iou_matrix(track.box_px[None], body_px[None])[0, 0])
+        return (track.is_confirmed, overlap + (0.15 if track.is_detected else 0.0))
 
     def _judge(self, time_s: float) -> None:
         rules = self.settings
         for track in self.live:
             presence = float(np.median(track.presences)) if track.presences else 0.0
-            if not track.is_confirmed:
+            hidden = float(np.mean([is_hidden for _, is_hidden in track.hidden]))
+            if len(track.hidden) >= _LEAST_MOMENTS and hidden > rules.max_hidden:
+                track.has_ended = True
+            elif not track.is_confirmed:
                 age = time_s - track.born_s
                 waited = time_s - track.last_detected_s
                 if (
                     age >= rules.confirm_s
                     and presence >= rules.confirm_presence
                     and track.num_detections >= rules.confirm_detections
+                    and hidden <= rules.max_hidden / 2
                 ):
                     track.is_confirmed = True
                 elif age > rules.tentative_s or waited > rules.tentative_s / 2:
                     track.has_ended = True
-                continue
-            if (
+            elif (
                 time_s - track.last_measured_s > rules.max_coast_s
                 or time_s - track.last_detected_s > rules.max_undetected_s
                 or (len(track.presences) >= 30 and presence < rules.min_presence / 2)
