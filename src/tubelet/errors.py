@@ -8,6 +8,8 @@
     ├── WeightsError            a weights file is missing, damaged, or cannot be brought
     ├── ConfigError             a setting has a value that is not allowed
     ├── OutputExistsError       a result is already there and overwriting was not asked for
+    ├── ReportError             a file is not a report that this version can read
+    ├── TrainingError           a training cannot go on: the loss is not a number, say
     ├── MissingExtraError       an optional dependency is needed; says what to install
     └── IncompleteEvaluationError   some expected items were not scored
 
@@ -90,6 +92,14 @@ class ConfigError(TubeletError):
 
 class OutputExistsError(TubeletError):
     """A result is already there and overwriting was not asked for."""
+
+
+class ReportError(TubeletError):
+    """A file is not a report that this version can read."""
+
+
+class TrainingError(TubeletError):
+    """A training cannot go on."""
 
 
 class MissingExtraError(TubeletError):

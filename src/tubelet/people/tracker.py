@@ -300,7 +300,7 @@ class Tracker:
         return hidden
 
     def _claim(self, track: Track, body_px: Float[np.ndarray, " 4"]) -> tuple[bool, float]:
-        """How good a claim to a body is: a person before a newcomer, then by overlap, a little more if just detected."""
+        """How good a claim to a body is: a person before a newcomer, then by overlap, more if just detected."""
         overlap = float(iou_matrix(track.box_px[None], body_px[None])[0, 0])
         return (track.is_confirmed, overlap + (0.15 if track.is_detected else 0.0))
 

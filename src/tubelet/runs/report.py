@@ -14,15 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from tubelet.errors import IncompleteEvaluationError, TubeletError
+from tubelet.errors import IncompleteEvaluationError, ReportError
 from tubelet.runs.files import to_json_text, write_json
 
 REPORT_SCHEMA = "tubelet.report/1"
 _VERSIONED_PACKAGES = ("torch", "av", "numpy", "tubelet")
-
-
-class ReportError(TubeletError):
-    """A report file does not hold what its schema promises."""
 
 
 def installed_versions() -> dict[str, str]:

@@ -8,7 +8,7 @@ from tubelet.training.checkpoint import (
     save_weights,
 )
 from tubelet.training.ema import Ema
-from tubelet.training.loop import LoopConfig, TrainingError, fit
+from tubelet.training.loop import LoopConfig, fit
 from tubelet.training.optimizer import OptimizerConfig, adamw
 from tubelet.training.schedule import cosine, step_decay
 from tubelet.training.seed import random_state, restore_random_state, seed_everything, step_generator
@@ -17,7 +17,6 @@ __all__ = [
     "Ema",
     "LoopConfig",
     "OptimizerConfig",
-    "TrainingError",
     "adamw",
     "cosine",
     "fit",

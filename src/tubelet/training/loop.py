@@ -15,16 +15,12 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from tubelet.errors import TubeletError
+from tubelet.errors import TrainingError
 from tubelet.runs import Progress, RunDirectory
 from tubelet.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from tubelet.training.ema import Ema
 
 Batch = TypeVar("Batch")
-
-
-class TrainingError(TubeletError):
-    """Training cannot go on."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tubelet.errors import IncompleteEvaluationError
-from tubelet.runs import Failure, Metric, Report, ReportError, markdown_table, this_command
+from tubelet.errors import IncompleteEvaluationError, ReportError
+from tubelet.runs import Failure, Metric, Report, markdown_table, this_command
 
 
 def report(**changes: Any) -> Report:

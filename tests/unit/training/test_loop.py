@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tubelet.errors import TrainingError
 from tubelet.runs import RunDirectory
-from tubelet.training import Ema, LoopConfig, OptimizerConfig, TrainingError, adamw, cosine, fit, step_generator
+from tubelet.training import Ema, LoopConfig, OptimizerConfig, adamw, cosine, fit, step_generator
 
 
 @pytest.fixture(autouse=True)
