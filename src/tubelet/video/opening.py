@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import stat
 from dataclasses import dataclass
@@ -147,7 +148,11 @@ def _look_at_file(name: str) -> tuple[int, bytes, str | None]:
     try:
         status = os.stat(name)
         if stat.S_ISDIR(status.st_mode):
-            raise VideoReadError(name, "directory", "it is a folder without video files; name a file, or a folder that has some in it or below it")
+            raise VideoReadError(
+                name,
+                "directory",
+                "it is a folder without video files; name a file, or a folder that has some in it or below it",
+            )
         with open(name, "rb") as file:
             if not stat.S_ISREG(status.st_mode):
                 raise VideoReadError(
@@ -158,7 +163,8 @@ def _look_at_file(name: str) -> tuple[int, bytes, str | None]:
                 raise VideoReadError(name, "empty", "it has zero bytes; copy or record it again")
             return status.st_size, head, missing_end(file, status.st_size)
     except FileNotFoundError as error:
-        raise VideoReadError(name, "missing", "there is no such file; check the spelling and the folder") from error
+        what = "no file matches this pattern" if glob.has_magic(name) else "there is no such file"
+        raise VideoReadError(name, "missing", f"{what}; check the spelling and the folder") from error
     except NotADirectoryError as error:
         raise VideoReadError(name, "missing", "a part of its path is a file; check the spelling") from error
     except PermissionError as error:

@@ -30,6 +30,7 @@ class PacketQueue:
         first_key: Presentation time of the first key frame, ticks; None before it was read or when it has none.
         delay: How much later than its decoding time the first key frame is displayed, ticks.
         position: Decoding time of the packet that was taken last, ticks.
+        is_fresh: Whether no packet was taken yet.
     """
 
     def __init__(self, media: OpenMedia) -> None:
@@ -45,6 +46,7 @@ class PacketQueue:
         self.first_key: int | None = None
         self.delay = 0
         self.position: int | None = None
+        self.is_fresh = True
 
     def close(self) -> None:
         """Read no more. To be called before the container is closed, which takes the memory for reading with it."""
@@ -65,6 +67,7 @@ class PacketQueue:
                 raise self._error
             return None
         packet = self._ahead.popleft()
+        self.is_fresh = False
         self.position = self.position if packet.dts is None else packet.dts
         return packet
 
@@ -81,7 +84,7 @@ class PacketQueue:
         for _ in range(_MAX_LOOK_AHEAD):
             if self._times and self._last_dts is not None and self._last_dts >= self._times[0]:
                 break
-            if not self._read():
+            if not self.has_times or not self._read():
                 break
         if not self._times or not self.has_times or self.first_key is None or self._times[0] < self.first_key:
             return None

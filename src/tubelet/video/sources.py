@@ -62,12 +62,11 @@ def expand_sources(arguments: Iterable[str | os.PathLike[str]]) -> list[Source]:
 
     A number is a camera, unless a file has that name; an address is a network stream; a folder stands for the video
     files in it and below it, by name; a pattern with `*`, `?` or `[` stands for what it matches (`**` for any
-    folders). Anything else is taken for a file, whether it exists or not: reading says what is wrong with it, so that
-    one bad file does not stop a batch.
+    folders). Anything else is taken for a file, whether it exists or not, and so are a folder or a pattern that give
+    nothing: reading says what is wrong with it, so that one bad name does not stop a batch.
 
     Raises:
-        ConfigError: A folder or a pattern gives nothing, an address is of a kind that is not read, or nothing was
-            named.
+        ConfigError: An address is of a kind that is not read, or nothing was named.
     """
     sources = [source for argument in arguments for source in _expand(os.fspath(argument))]
     if not sources:

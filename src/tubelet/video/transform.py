@@ -12,13 +12,14 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 Frames = UInt8[np.ndarray, "time height width 3"]
+NewFrames = UInt8[np.ndarray, "time new_height new_width 3"]
 
 # Mean and standard deviation of ImageNet's pictures, red green blue, on the scale 0..1.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-def resized_short_side(frames: Frames, short_side: int) -> Frames:
+def resized_short_side(frames: Frames, short_side: int) -> NewFrames:
     """The shorter side brought to `short_side` pixels and the longer one in proportion.
 
     Shrinking averages over the pixels that fall together; enlarging interpolates linearly.
@@ -34,7 +35,7 @@ def resized_short_side(frames: Frames, short_side: int) -> Frames:
     return np.stack([cv2.resize(np.ascontiguousarray(image), size, interpolation=how) for image in frames])
 
 
-def crop(frames: Frames, *, top: int, left: int, height: int, width: int) -> Frames:
+def crop(frames: Frames, *, top: int, left: int, height: int, width: int) -> NewFrames:
     """A rectangle of every picture; a view, not a copy.
 
     Raises:
@@ -49,13 +50,13 @@ def crop(frames: Frames, *, top: int, left: int, height: int, width: int) -> Fra
     return frames[:, top : top + height, left : left + width]
 
 
-def centre_crop(frames: Frames, size: int) -> Frames:
+def centre_crop(frames: Frames, size: int) -> NewFrames:
     """The square of `size` pixels in the middle."""
     height, width = frames.shape[1:3]
     return crop(frames, top=(height - size) // 2, left=(width - size) // 2, height=size, width=size)
 
 
-def three_crops(frames: Frames, size: int) -> tuple[Frames, Frames, Frames]:
+def three_crops(frames: Frames, size: int) -> tuple[NewFrames, NewFrames, NewFrames]:
     """Three squares of `size` pixels along the longer side: its beginning, its middle, its end."""
     height, width = frames.shape[1:3]
     middle_top, middle_left = (height - size) // 2, (width - size) // 2
@@ -67,7 +68,7 @@ def three_crops(frames: Frames, size: int) -> tuple[Frames, Frames, Frames]:
     return first, second, third
 
 
-def random_crop(frames: Frames, size: int, generator: np.random.Generator) -> Frames:
+def random_crop(frames: Frames, size: int, generator: np.random.Generator) -> NewFrames:
     """A square of `size` pixels at a random place, the same in every picture."""
     height, width = frames.shape[1:3]
     if size > min(height, width):

@@ -35,6 +35,7 @@ class VideoFile:
         self._num_threads = num_threads
         self._media: OpenMedia | None = open_media(path, num_threads=num_threads)
         self._queue = PacketQueue(self._media)
+        self._is_sought = False
         self._origin: int | None = None
         self._has_times = True
 
@@ -95,9 +96,7 @@ class VideoFile:
 
     def rewind(self) -> PacketQueue:
         """The packets from the beginning. Opens the file anew if some were taken: not all containers can seek there."""
-        if self._queue.position is not None:
-            return self._reopen()
-        return self._queue
+        return self._queue if self._queue.is_fresh and not self._is_sought else self._reopen()
 
     def seek_before(self, ticks: int) -> PacketQueue:
         """The packets from a key frame on from which the picture on display at `ticks` can be decoded."""
@@ -110,6 +109,7 @@ class VideoFile:
             except av.FFmpegError:
                 break  # this container cannot seek: it is read from the beginning
             self._queue.close()
+            self._is_sought = True
             queue = self._queue = PacketQueue(self.media)
             if not queue.is_empty() and queue.first_key is not None and queue.first_key <= ticks:
                 return queue
@@ -171,6 +171,7 @@ class VideoFile:
         media.container.close()
         self._media = open_media(self.path, num_threads=self._num_threads)
         self._queue = PacketQueue(self._media)
+        self._is_sought = False
         return self._queue
 
     def _nothing(self) -> VideoReadError:

@@ -57,6 +57,7 @@ class VideoWriter:
         self._reformatter = VideoReformatter()
         self._partial = self.path.with_name(f".{self.path.stem}.{os.getpid()}.partial.mp4")
         try:
+            self._partial.open("wb").close()  # the library opens it only when the first picture comes
             self._container: OutputContainer | None = av.open(
                 f"file:{self._partial}", "w", format="mp4", options={"movflags": "+faststart"}
             )
