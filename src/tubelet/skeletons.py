@@ -1,8 +1,9 @@
 """Joint sets and the maps between them.
 
-A joint set names the joints of one source of skeletons (a landmark model, an annotation format, motion capture), the bones between them
-and which joint is the mirror image of which. `convert` carries points from one set to another by joint name; joints that a source lacks
-but that follow from others (the pelvis from the hips, the neck from the shoulders) are computed.
+A joint set names the joints of one source of skeletons (a landmark model, an annotation format, motion capture), the
+bones between them and which joint is the mirror image of which. `convert` carries points from one set to another by
+joint name; joints that a source lacks but that follow from others (the pelvis from the hips, the neck from the
+shoulders) are computed.
 """
 
 from __future__ import annotations
@@ -88,20 +89,26 @@ BLAZEPOSE_33 = _joint_set(
         *_pairs("ear", "mouth", "shoulder", "elbow", "wrist", "pinky", "index", "thumb"),
         *_pairs("hip", "knee", "ankle", "heel", "foot_index"),
     ),
-    f"{_LIMB_BONES} {_TRUNK_BONES} nose-*eye_inner *eye_inner-*eye *eye-*eye_outer *eye_outer-*ear left_mouth-right_mouth "
-    "*wrist-*pinky *wrist-*index *wrist-*thumb *pinky-*index *ankle-*heel *heel-*foot_index *ankle-*foot_index",
+    f"{_LIMB_BONES} {_TRUNK_BONES} nose-*eye_inner *eye_inner-*eye *eye-*eye_outer *eye_outer-*ear "
+    "left_mouth-right_mouth *wrist-*pinky *wrist-*index *wrist-*thumb *pinky-*index *ankle-*heel *heel-*foot_index "
+    "*ankle-*foot_index",
 )
-"""The 33 landmarks of BlazePose, in the order of its output. Source: Bazarevsky et al. 2020, arXiv:2006.10204, figure 3."""
+"""The 33 landmarks of BlazePose, in the order of its output. Source: Bazarevsky et al. 2020, arXiv:2006.10204, figure
+3.
+"""
 
 COCO_17 = _joint_set(
     "coco_17",
     ("nose", *_pairs("eye", "ear"), *_LIMBS),
     f"{_LIMB_BONES} {_TRUNK_BONES} nose-*eye *eye-*ear *ear-*shoulder",
 )
-"""The 17 keypoints of the COCO dataset. Source: Lin et al. 2014, arXiv:1405.0312, and its keypoint annotation format."""
+"""The 17 keypoints of the COCO dataset. Source: Lin et al. 2014, arXiv:1405.0312, and its keypoint annotation format.
+"""
 
 BODY_13 = _joint_set("body_13", ("nose", *_LIMBS), f"{_LIMB_BONES} {_TRUNK_BONES}")
-"""What BlazePose, COCO and motion capture have in common: the nose and the twelve large joints. The default recogniser reads these."""
+"""What BlazePose, COCO and motion capture have in common: the nose and the twelve large joints. The default recogniser
+reads these.
+"""
 
 HUMANOID_15 = _joint_set(
     "humanoid_15",
@@ -121,8 +128,8 @@ def convert(
 ) -> Float[np.ndarray, "*batch target_joints axes"]:
     """Points of one joint set as points of another, by joint name.
 
-    The pelvis and the neck are the middle of the hips and of the shoulders where the source does not have them. A third value such as a
-    visibility is averaged in the same way.
+    The pelvis and the neck are the middle of the hips and of the shoulders where the source does not have them. A third
+    value such as a visibility is averaged in the same way.
 
     Args:
         points: Any number of leading axes, then joints of `source`, then coordinates.
@@ -130,7 +137,8 @@ def convert(
         target: What is wanted.
 
     Raises:
-        ValueError: `points` has another number of joints than `source`, or a target joint cannot be had from the source.
+        ValueError: `points` has another number of joints than `source`, or a target joint cannot be had from the
+            source.
     """
     if points.shape[-2] != len(source):
         raise ValueError(f"points have {points.shape[-2]} joints; joint set {source.name} has {len(source)}")

@@ -1,7 +1,8 @@
 """Everyday actions animated from random parameters, on the skeleton of the motion-capture files.
 
-Motion capture in packages holds few clips and almost no everyday movement. Each function here draws one performance of one action: which
-arm, how far, how fast, how often, in what stance and with what the rest of the body does meanwhile. Ranges are judgement, wide on purpose.
+Motion capture in packages holds few clips and almost no everyday movement. Each function here draws one performance of
+one action: which arm, how far, how fast, how often, in what stance and with what the rest of the body does meanwhile.
+Ranges are judgement, wide on purpose.
 """
 
 from __future__ import annotations
@@ -151,7 +152,7 @@ def _pulse(
 
 
 def stand(rng: np.random.Generator, stance: Stance, seconds: float) -> Motion:
-    """Standing about: shifting weight, looking round, talking with the hands, a small step now and then, turning on the spot."""
+    """Standing about: shifting weight, looking round, talking with the hands, now and then a small step or a turn."""
     times = _times(seconds)
     frames = len(times)
     curves = _standing(rng, stance, frames, sway=rng.uniform(0.4, 1.6))
@@ -195,14 +196,14 @@ def wave(rng: np.random.Generator, stance: Stance, seconds: float) -> Motion:
     sides = _BOTH if rng.random() < 0.12 else (str(rng.choice(_BOTH)),)
     rate = rng.uniform(1.0, 2.8)
     swing = np.sin(2 * np.pi * rate * times + rng.uniform(0, 6.28) + wander(rng, frames, FPS, 0.3, 0.7))
-    style = rng.choice(3)
+    style = rng.choice(3, p=(0.4, 0.25, 0.35))
     for side in sides:
-        amount = rng.uniform(14, 40) * _DEGREE * swing * (1 if side == sides[0] else rng.choice([-1, 1]))
+        amount = rng.uniform(18, 42) * _DEGREE * swing * (1 if side == sides[0] else rng.choice([-1, 1]))
         if style == 0:  # the forearm swings beside the head
             out, ahead = rng.uniform(55, 100), rng.uniform(-5, 45)
             _mix(curves, share, **{f"{side}_elbow": rng.uniform(50, 100) * _DEGREE + amount, f"{side}_elbow_in": -1.4})
         elif style == 1:  # in front of the shoulder
-            out, ahead = rng.uniform(10, 40), rng.uniform(20, 55)
+            out, ahead = rng.uniform(10, 40), rng.uniform(35, 70)
             _mix(
                 curves,
                 share,
@@ -242,9 +243,7 @@ def jumping_jack(rng: np.random.Generator, stance: Stance, seconds: float) -> Mo
     return _finish("jumping_jack", curves, frames, hop_m=hop)
 
 
-def _lowered(
-    rng: np.random.Generator, curves: Curves, share: Curve, *, hip: float, knee: float, lean: Curve, apart: float = 8
-) -> None:
+def _lowered(curves: Curves, share: Curve, *, hip: float, knee: float, lean: Curve, apart: float = 8) -> None:
     """Bend hips and knees (degrees) and lean the trunk forward by `lean` radians, keeping the thighs where they are."""
     for side in _BOTH:
         curves[f"{side}_hip_forward"] = curves[f"{side}_hip_forward"] + share * hip * _DEGREE + lean
@@ -261,9 +260,8 @@ def squat(rng: np.random.Generator, stance: Stance, seconds: float) -> Motion:
     frames = len(times)
     curves = _standing(rng, stance, frames, sway=0.7)
     down = (0.5 - 0.5 * np.cos(2 * np.pi * times / period)) ** rng.uniform(0.5, 1.2)
-    deep = rng.uniform(65, 125)
-    _lowered(rng, curves, down, hip=deep * rng.uniform(0.75, 0.95), knee=deep, lean=down * rng.uniform(10, 40) * _DEGREE,
-             apart=rng.uniform(2, 22))  # fmt: skip
+    deep, lean = rng.uniform(65, 125), down * rng.uniform(10, 40) * _DEGREE
+    _lowered(curves, down, hip=deep * rng.uniform(0.75, 0.95), knee=deep, lean=lean, apart=rng.uniform(2, 22))
     if rng.random() < 0.6:
         for side in _BOTH:
             reach, bend = rng.uniform(60, 95), rng.choice([10, 10, 100])
@@ -274,7 +272,7 @@ def squat(rng: np.random.Generator, stance: Stance, seconds: float) -> Motion:
 
 def _seat(rng: np.random.Generator, curves: Curves, seated: Curve, lean: Curve) -> None:
     hip = rng.uniform(78, 100)
-    _lowered(rng, curves, seated, hip=hip, knee=hip * rng.uniform(0.85, 1.1), lean=lean, apart=rng.uniform(0, 15))
+    _lowered(curves, seated, hip=hip, knee=hip * rng.uniform(0.85, 1.1), lean=lean, apart=rng.uniform(0, 15))
     ahead, elbow = rng.uniform(10, 50), rng.uniform(20, 90)
     for side in _BOTH:
         targets = {f"{side}_arm_forward": ahead, f"{side}_elbow": elbow, f"{side}_elbow_in": rng.uniform(0, 50)}
@@ -322,7 +320,7 @@ def bend_over(rng: np.random.Generator, stance: Stance, seconds: float) -> Motio
     rise = rng.uniform(0.35, 0.48) if lasts < 2 else rng.uniform(0.15, 0.4)
     share = _pulse(times, lasts * rise, lasts * rise)
     lean, spine, knee = rng.uniform(35, 85), rng.uniform(10, 45), rng.uniform(0, 45) * rng.choice([0.3, 1.0])
-    _lowered(rng, curves, share, hip=knee * 0.5, knee=knee, lean=share * lean * _DEGREE, apart=rng.uniform(0, 8))
+    _lowered(curves, share, hip=knee * 0.5, knee=knee, lean=share * lean * _DEGREE, apart=rng.uniform(0, 8))
     _add(curves, chest_pitch=-share * spine * _DEGREE, neck_pitch=share * rng.uniform(-20, 40) * _DEGREE)
     sides = _BOTH if rng.random() < 0.7 else (str(rng.choice(_BOTH)),)
     for side in _BOTH:
@@ -378,4 +376,5 @@ EVERYDAY_ACTIONS: Mapping[str, Callable[[np.random.Generator, Stance, float], Mo
     action.__name__: action
     for action in (stand, wave, jumping_jack, squat, sit_down, stand_up, bend_over, raise_arms, fall)
 }
-"""The procedural classes by label. Walking and running, which motion capture has too, are in `tubelet.datasets.gait`."""
+"""The procedural classes by label. Walking and running, which motion capture has too, are in `tubelet.datasets.gait`.
+"""

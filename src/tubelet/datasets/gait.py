@@ -1,7 +1,7 @@
 """Procedural walking and running, and movement that is none of the classes.
 
-The walks of the motion files are alike: one person, one speed, swinging arms. On a street people stroll and hurry, with hands in pockets,
-bags and telephones, and start, stop and turn.
+The walks of the motion files are alike: one person, one speed, swinging arms. On a street people stroll and hurry, with
+hands in pockets, bags and telephones, and start, stop and turn.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from tubelet.datasets.everyday import (
     _seat,
     _standing,
     _times,
-    draw_stance,
 )
 from tubelet.datasets.humanoid import DEFAULT_BODY
 from tubelet.datasets.mocap import Motion
@@ -121,8 +120,3 @@ def random_movement(rng: np.random.Generator, stance: Stance, seconds: float) ->
     curves["yaw"] = wander(rng, frames, FPS, rng.uniform(0, 1.5), 2.0)
     travel = np.stack([wander(rng, frames, FPS, rng.uniform(0, 0.6), 1.0) for _ in range(2)], axis=1)
     return _finish(NO_ACTION, curves, frames, name="random_movement", travel_m=travel)
-
-
-def other_stance(rng: np.random.Generator) -> Stance:
-    """A stance for the next action of the same person: arms may have moved."""
-    return draw_stance(rng)

@@ -1,7 +1,7 @@
 """The motion-capture humanoid: its body, and from joint rotations to joint positions.
 
-Thirteen rotations move a body of 15 joints. Axes of the body at rest: x forward, y up, z to its right. All functions work on any number of
-frames at once.
+Thirteen rotations move a body of 15 joints. Axes of the body at rest: x forward, y up, z to its right. All functions
+work on any number of frames at once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ ROTATIONS = (
     "left_shoulder",
     "left_elbow",
 )
-"""The rotating joints in the order of the motion files. Knees and elbows bend about z only there, but may be any rotation here."""
+"""The rotating joints in the order of the motion files. Knees and elbows bend about z only there, but may be any
+rotation here.
+"""
 
 ROTATION_MIRROR = tuple(
     ROTATIONS.index(
@@ -42,8 +44,10 @@ ROTATION_MIRROR = tuple(
 class Body:
     """Lengths of one body in metres.
 
-    The defaults are the humanoid the motion files were recorded for. Source: the `humanoid3d` character of DeepMimic (Peng et al. 2018,
-    arXiv:1804.02717) as described in `pybullet_data/humanoid/humanoid.urdf`, whose offsets are four times these; the nose is ours.
+    The defaults are the humanoid the motion files were recorded for. Source: the `humanoid3d` character of DeepMimic
+        (Peng et al. 2018,
+    arXiv:1804.02717) as described in `pybullet_data/humanoid/humanoid.urdf`, whose offsets are four times these; the
+    nose is ours.
     """
 
     waist: float = 0.236

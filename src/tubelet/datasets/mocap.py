@@ -1,8 +1,9 @@
-"""Motion capture from the files that ship inside the pybullet package, and the `Motion` all recorded and procedural actions share.
+"""Motion capture from files inside the pybullet package, and the `Motion` that recorded and procedural actions share.
 
-A file is JSON with `Loop` (`wrap` or `none`) and `Frames`; each frame has 44 numbers: its duration in seconds, the root's position (3) and
-rotation (quaternion w, x, y, z), then rotations relative to the parent: chest, neck, right hip (4 each), right knee (1), right ankle (4),
-right shoulder (4), right elbow (1), and the same five for the left side. A single number is an angle in radians about z. Y is up.
+A file is JSON with `Loop` (`wrap` or `none`) and `Frames`; each frame has 44 numbers: its duration in seconds, the
+root's position (3) and rotation (quaternion w, x, y, z), then rotations relative to the parent: chest, neck, right hip
+(4 each), right knee (1), right ankle (4), right shoulder (4), right elbow (1), and the same five for the left side. A
+single number is an angle in radians about z. Y is up.
 """
 
 from __future__ import annotations
@@ -74,6 +75,7 @@ class Motion:
 
     @property
     def duration_s(self) -> float:
+        """Time from the first frame to the last."""
         return (len(self) - 1) / self.fps
 
     @property
@@ -148,7 +150,8 @@ def _rotations(columns: Float[np.ndarray, "time 40"]) -> Float[np.ndarray, "time
 def looped(motion: Motion, duration_s: float) -> Motion:
     """Repeat a motion until it lasts `duration_s`, each round going on where the last one ended.
 
-    Source files repeat their first frame at the end of a round; it is left out. A round that ends with another heading turns the next.
+    Source files repeat their first frame at the end of a round; it is left out. A round that ends with another heading
+    turns the next.
     """
     if not motion.loops:
         raise ValueError(f"motion {motion.name} does not loop")

@@ -1,8 +1,8 @@
 """What one person does over ten seconds or so: actions one after another, with a label for every frame.
 
-A performance strings motions together on one body, each beginning where the last one ended and blending into it, so that a network learns
-where actions begin and end. Scripts say which motions follow each other; how often each is drawn is the prior that a recogniser trained on
-them has: people on footage mostly stand and walk, and seldom do backflips.
+A performance strings motions together on one body, each beginning where the last one ended and blending into it, so
+that a network learns where actions begin and end. Scripts say which motions follow each other; how often each is drawn
+is the prior that a recogniser trained on them has: people on footage mostly stand and walk, and seldom do backflips.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class Performance:
 def draw_body(rng: np.random.Generator, size: tuple[float, float] = (0.8, 1.12)) -> humanoid.Body:
     """A body: children to tall adults, with long or short limbs, and hips as wide as the landmark model places them."""
     body = humanoid.DEFAULT_BODY
-    # The landmark model puts hips lower than anatomy does: on street footage the trunk is 0.43 of hip to shoulder, knee and ankle together,
-    # against 0.37 on the mocap body.
+    # The landmark model puts hips lower than anatomy does: on street footage the trunk is 0.43 of trunk, thigh and shin
+    # together, against 0.37 on the body of the motion files.
     lengths = {"waist": 1.25, "chest": 1.1, "thigh": 0.88, "shin": 0.93, "upper_arm": 1.0, "forearm": 1.0}
     body = replace(
         body,

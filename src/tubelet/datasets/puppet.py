@@ -1,7 +1,8 @@
 """A humanoid moved by named angles over time: the ground that procedural actions stand on.
 
-Angles are radians; zero is standing straight with hanging arms. A curve is an array over time or one number. `forward` and `out` of a limb say
-how far it is raised towards the front and towards its own side: an arm at `forward = pi` points up, having been raised in front.
+Angles are radians; zero is standing straight with hanging arms. A curve is an array over time or one number. `forward`
+and `out` of a limb say how far it is raised towards the front and towards its own side: an arm at `forward = pi` points
+up, having been raised in front.
 """
 
 from __future__ import annotations
@@ -53,9 +54,9 @@ def rotations(curves: Mapping[str, Curve], frames: int) -> Float[np.ndarray, "ti
     """Joint rotations from named angles.
 
     Args:
-        curves: `yaw pitch roll` of the pelvis (pitch > 0 leans back), `chest_pitch chest_roll chest_yaw`, `neck_pitch neck_yaw`, and for each
-            side `right_`/`left_`: `hip_forward hip_out hip_yaw knee arm_forward arm_out elbow elbow_in` (the direction in which the
-            elbow bends: 0 to the front, pi/2 inwards).
+        curves: `yaw pitch roll` of the pelvis (pitch > 0 leans back), `chest_pitch chest_roll chest_yaw`, `neck_pitch
+            neck_yaw`, and for each side `right_`/`left_`: `hip_forward hip_out hip_yaw knee arm_forward arm_out elbow
+            elbow_in` (the direction in which the elbow bends: 0 to the front, pi/2 inwards).
         frames: Number of frames.
 
     Raises:
@@ -108,7 +109,8 @@ def on_the_ground(
 
     Args:
         rotation: Joint rotations.
-        travel_m: Where the pelvis is on the ground plane (x, z). Where not given, the feet stay on their spot and the pelvis moves.
+        travel_m: Where the pelvis is on the ground plane (x, z). Where not given, the feet stay on their spot and the
+            pelvis moves.
         hop_m: Height above the ground, for jumps.
     """
     frames = len(rotation)

@@ -1,9 +1,9 @@
 """Random cameras, and landmarks as a real landmark model would report them.
 
-`film` turns a body's joints in metres into what the recogniser sees of a real person: landmarks with visibility and a box, in pixels, at the
-irregular moments of a real video. The imperfections follow what `pose_landmark_full` does on street footage of people 60 to 100 px tall
-(see the constants below): jitter of hands and feet of a twentieth of the body height, drift over half a second, far limbs that are
-guessed, left and right exchanged, moments without any pose.
+`film` turns a body's joints in metres into what the recogniser sees of a real person: landmarks with visibility and a
+box, in pixels, at the irregular moments of a real video. The imperfections follow what `pose_landmark_full` does on
+street footage of people 60 to 100 px tall (see the constants below): jitter of hands and feet of a twentieth of the
+body height, drift over half a second, far limbs that are guessed, left and right exchanged, moments without any pose.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from jaxtyping import Bool, Float, Float32
 from tubelet.datasets.puppet import wander
 from tubelet.skeletons import BODY_13, HUMANOID_15, convert
 
-# Jitter of one frame against its neighbours, as a share of the person's height, at 75 px of height, in the order of BODY_13: measured as the
-# residual against a half-second mean on people who stand, on the first 40 s of OpenCV's vtest.avi.
+# Jitter of one frame against its neighbours, as a share of the person's height, at 75 px of height, in the order of
+# BODY_13: measured as the residual against a half-second mean, on the first 40 s of OpenCV's vtest.avi.
 _JITTER = np.array([0.020, 0.020, 0.020, 0.030, 0.030, 0.045, 0.045, 0.009, 0.009, 0.022, 0.022, 0.040, 0.040])
 # Up and down it errs less than sideways: it knows how tall a person's parts are.
 _AXIS = np.array([0.85, 0.45])
 # Median visibility reported for each joint there, as a logit.
 _VISIBILITY = np.array([7.0, 7.5, 7.5, 2.4, 2.4, 1.5, 1.5, 7.5, 7.5, 3.0, 3.0, 3.2, 3.2])
-# Where the joints of a person who stands and faces the camera are, in heights from the middle of the hips: what the model guesses.
+# Where the joints of a person who stands and faces the camera are, in heights from the middle of the hips: what the
+# model guesses.
 _UPRIGHT = np.array(
     [
         [0.0, -0.38],
@@ -58,7 +59,7 @@ class Camera:
     def project(
         self, points_m: Float[np.ndarray, "*any 3"]
     ) -> tuple[Float[np.ndarray, "*any 2"], Float[np.ndarray, "*any"]]:
-        """Pixels, and depth along the viewing direction in metres. Pixels mean something only where the depth is positive."""
+        """Pixels, and depth in metres along the viewing direction. Pixels mean nothing where it is not positive."""
         seen = (points_m - self.position_m) @ self.axes.T
         depth = seen[..., 2]
         scale = self.focal_px / np.maximum(depth, 1e-3)
@@ -155,7 +156,8 @@ def film(
 def clutter(rng: np.random.Generator, seconds: float) -> Footage:
     """What detector and landmark model make of a signboard, a bush, or the place where a person was lost.
 
-    The guessed body jumps from one shape to another, its box stands still or drifts on, and often there is no pose at all.
+    The guessed body jumps from one shape to another, its box stands still or drifts on, and often there is no pose at
+    all.
     """
     times = _moments(rng, int(seconds * _JOINT_RATE_HZ))
     frames = len(times)
@@ -219,7 +221,7 @@ def _moments(rng: np.random.Generator, frames: int) -> Float[np.ndarray, " momen
 def _box(
     rng: np.random.Generator, pixels: Float[np.ndarray, "time 13 2"], camera: Camera, severity: float
 ) -> Float[np.ndarray, "time 4"]:
-    """The tracker's box: round the body and its head and feet, cut by the picture's edge, drifting a little and late."""
+    """The tracker's box: round the body and its head and feet, cut by the picture's edge, drifting and late."""
     low, high = pixels.min(axis=1), pixels.max(axis=1)
     size = np.maximum((high - low).max(axis=1, keepdims=True), 4.0)
     # The joints end at nose and ankles; detectors differ in how much they leave round head, feet and arms.

@@ -38,8 +38,8 @@ class SkeletonTCN(nn.Module):
         dropout: Share of activations dropped in training.
 
     Source: the dilated residual stage of MS-TCN (Farha and Gall 2019, arXiv:1903.01945).
-    Differs: batch normalisation before each block, one stage, and few layers: the window stays near one second, so that a stream can be
-        labelled while it runs.
+    Differs: batch normalisation before each block, one stage, and few layers: the window stays near one second, so that
+        a stream can be labelled while it runs.
     """
 
     def __init__(

@@ -10,7 +10,7 @@ from tubelet.datasets.virtual_camera import draw_camera
 
 def test_projection_against_opencv() -> None:
     rng = np.random.default_rng(0)
-    joints = rng.uniform(-1, 1, (20, 15, 3)) + [0, 1, 0]
+    joints = rng.uniform(-1, 1, (20, 15, 3)) + np.array([0, 1, 0])
     for azimuth in np.linspace(0, 6, 8):
         camera = draw_camera(rng, joints, float(azimuth))
         pixels, depth = camera.project(joints)

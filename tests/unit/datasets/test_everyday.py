@@ -25,7 +25,7 @@ def joint(motion: Motion, name: str) -> np.ndarray:
 
 
 def test_the_promised_classes() -> None:
-    promised = "stand wave jumping_jack squat sit_down stand_up bend_over raise_arms fall".split()
+    promised = ["stand", "wave", "jumping_jack", "squat", "sit_down", "stand_up", "bend_over", "raise_arms", "fall"]
     assert list(EVERYDAY_ACTIONS) == promised
 
 
@@ -67,7 +67,7 @@ def test_walking_is_slower_than_running() -> None:
         return float(np.linalg.norm(np.diff(joint(motion, "pelvis")[:, [0, 2]], axis=0), axis=1).mean() * FPS)
 
     walks, runs = [speed(m) for m in several("walk", 6.0)], [speed(m) for m in several("run", 6.0)]
-    assert 0.3 < min(walks)
+    assert min(walks) > 0.3
     assert max(walks) < 2.6
     assert np.mean(runs) > 1.5 * np.mean(walks)
 
@@ -131,7 +131,7 @@ def test_bending_over_brings_the_head_down_and_keeps_the_legs() -> None:
 def test_a_fall_ends_lying() -> None:
     for motion in several("fall", 1.0):
         end = motion.joints_m[-1]
-        assert np.ptp(end[:, 1]) < 0.7
+        assert np.ptp(end[:, 1]) < 0.55 * np.ptp(motion.joints_m[0, :, 1])
         assert joint(motion, "nose")[0, 1] > 1.3
 
 

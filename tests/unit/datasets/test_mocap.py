@@ -10,7 +10,7 @@ import pytest
 
 from tubelet import weights
 from tubelet.datasets import humanoid
-from tubelet.datasets.mocap import LABEL_OF_CLIP, Motion, looped, read_motion
+from tubelet.datasets.mocap import LABEL_OF_CLIP, looped, read_motion
 from tubelet.errors import DatasetError
 from tubelet.skeletons import HUMANOID_15
 
@@ -116,10 +116,3 @@ def test_damaged_files(tmp_path: Path, content: str, said: str) -> None:
 def test_a_clip_of_unknown_action(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no action is known for a clip named 'laikago_walk'"):
         read_motion(write(tmp_path / "laikago_walk.txt", [still()] * 2))
-
-
-def test_a_motion_knows_its_length() -> None:
-    motion = Motion(
-        name="x", label="walk", source_clip="x", fps=10, loops=False, root_m=np.zeros((5, 3)), rotations=np.tile([1.0, 0, 0, 0], (5, 13, 1))
-    )  # fmt: skip
-    assert len(motion) == 5

@@ -21,7 +21,21 @@ def clips() -> list[Motion]:
 
 
 def test_the_vocabulary() -> None:
-    mocap = "backflip cartwheel crawl dance getup jump kick punch roll run spin spinkick walk".split()
+    mocap = [
+        "backflip",
+        "cartwheel",
+        "crawl",
+        "dance",
+        "getup",
+        "jump",
+        "kick",
+        "punch",
+        "roll",
+        "run",
+        "spin",
+        "spinkick",
+        "walk",
+    ]
     assert list(LABELS[:13]) == mocap
     assert len(LABELS) == len(set(LABELS)) == 22
 

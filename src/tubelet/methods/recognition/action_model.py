@@ -27,8 +27,8 @@ class ActionModel:
         labels: Class names in the order of the probabilities.
         context: Frames on each side that a frame's probabilities depend on.
         min_score: Calibrated threshold: below it the model should abstain.
-        temperature: What logits are divided by, so that probabilities mean what they say. Before that they are shifted from how often
-            classes occur in training to how often they are expected on footage.
+        temperature: What logits are divided by, so that probabilities mean what they say. Before that they are shifted
+            from how often classes occur in training to how often they are expected on footage.
         card: What the model is, as in its JSON file.
     """
 
@@ -71,14 +71,16 @@ def load_action_model(name_or_path: str | os.PathLike[str] = "default", *, devic
         device: Where it runs.
 
     Raises:
-        WeightsError: There is no model there, its files do not belong together, or this version cannot read its features.
+        WeightsError: There is no model there, its files do not belong together, or this version cannot read its
+            features.
     """
     folder = SHIPPED if str(name_or_path) == "default" else Path(name_or_path)
     card = load_card(folder)
     preprocessing = card["preprocessing"]
     if tuple(preprocessing["features"]) != FEATURE_NAMES:
         raise WeightsError(
-            f"{folder / CARD_FILE}: the model reads other features than this version of tubelet computes; train it again"
+            f"{folder / CARD_FILE}: the model reads other features than this version of tubelet computes; "
+            "train it again"
         )
     network = SkeletonTCN(num_features=len(FEATURE_NAMES), num_classes=len(card["labels"]), **card["network"])
     path = folder / WEIGHTS_FILE

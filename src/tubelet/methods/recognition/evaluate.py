@@ -22,7 +22,7 @@ _CURVE_POINTS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 def evaluate(config: MocapSkeletonConfig, run: RunDirectory) -> Report:
-    """Evaluate the model of a run on validation performances drawn from another seed than those it was calibrated on."""
+    """Evaluate the model of a run on validation performances that it was not calibrated on."""
     model = load_action_model(run.path)
     _, clips = split_clips(load_motions(), config)
     examples = draw_examples(
@@ -66,9 +66,9 @@ def report_on(
         metrics=metrics,
         num_expected=len(examples),
         num_scored=len(examples),
-        protocol=f"Frames (15 per second) of {len(examples)} synthetic performances from {held}, other random bodies, cameras and "
-        "landmark errors than in training; blends between two actions left out; the calibration error is over frames "
-        "drawn as often as the classes are expected on footage; 95 % intervals over performances. "
+        protocol=f"Frames (15 per second) of {len(examples)} synthetic performances from {held}, with other random "
+        "bodies, cameras and landmark errors than in training; blends between two actions left out; the calibration "
+        "error is over frames drawn as often as the classes are expected on footage; 95 % intervals over performances. "
         "Says little about real footage.",
         dataset="synthetic performances (pybullet 3.2.7 motion files and procedural animation)",
         dataset_fingerprint=examples.digest(),

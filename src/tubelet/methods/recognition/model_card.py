@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +20,8 @@ CARD_SCHEMA = "tubelet.action_model/1"
 
 _KEYS = ("name", "licence", "labels", "evidence", "preprocessing", "network", "calibration", "training")
 
-REAL_EVIDENCE: Mapping[str, str] = {
-    "walk": "looked at on real street footage (people 60 to 100 px tall) while it was built",
-    "stand": "looked at on real street footage (people 60 to 100 px tall) while it was built",
-}
-"""What real footage the classes were looked at on during development; measured figures are in the benchmark reports."""
+EVIDENCE_FILE = "evidence.json"
+"""Beside a model's files, what real footage said about just these weights: `weights_sha256`, and sentences by class."""
 
 
 def load_card(folder: str | os.PathLike[str] | None = None) -> dict[str, Any]:
@@ -33,6 +29,9 @@ def load_card(folder: str | os.PathLike[str] | None = None) -> dict[str, Any]:
 
     Args:
         folder: Where its files lie; the shipped model where not given.
+
+    Returns:
+        What the card's file says, with what is known from real footage in `evidence`.
 
     Raises:
         WeightsError: There is no card, or it is not one that this version can read.
@@ -42,8 +41,8 @@ def load_card(folder: str | os.PathLike[str] | None = None) -> dict[str, Any]:
         card = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise WeightsError(
-            f"no action model in {path.parent}: {CARD_FILE} is missing; name `default`, or the folder of a finished run of "
-            "`tubelet train recognition:mocap_skeleton`"
+            f"no action model in {path.parent}: {CARD_FILE} is missing; name `default`, or the folder of a finished "
+            "run of `tubelet train recognition:mocap_skeleton`"
         ) from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise WeightsError(f"{path} is not JSON: {error}; train the model again") from error
@@ -51,18 +50,37 @@ def load_card(folder: str | os.PathLike[str] | None = None) -> dict[str, Any]:
         raise WeightsError(
             f"{path} is not a card of schema {CARD_SCHEMA} with {', '.join(_KEYS)}; train the model again"
         )
+    measured = real_evidence(path.parent)
+    for label, learned in card["evidence"].items():
+        card["evidence"][label] = f"{learned}; {measured.get(label, 'synthetic evidence only')}"
     return card
 
 
+def real_evidence(folder: Path) -> dict[str, str]:
+    """What is known of each class from real footage; empty where nobody measured.
+
+    Raises:
+        WeightsError: The file that says so is damaged.
+    """
+    path = folder / EVIDENCE_FILE
+    if not path.exists():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {str(label): str(said) for label, said in content["classes"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WeightsError(
+            f"{path} is not JSON with weights_sha256 and classes: {error!r}; correct or delete it"
+        ) from error
+
+
 def class_evidence(labels: tuple[str, ...]) -> dict[str, str]:
-    """For each class, what it was learned from and whether real footage of it was ever looked at."""
+    """For each class, what it was learned from."""
     evidence = {}
     for label in labels:
         clips = sum(own == label for own in LABEL_OF_CLIP.values())
         sources = [f"motion capture ({clips} clip{'s' if clips > 1 else ''})"] if clips else []
         if label in EVERYDAY_ACTIONS or label in ("walk", "run"):
             sources.append("procedural animation")
-        evidence[label] = f"learned from {' and '.join(sources)}; " + REAL_EVIDENCE.get(
-            label, "synthetic evidence only"
-        )
+        evidence[label] = f"learned from {' and '.join(sources)}"
     return evidence

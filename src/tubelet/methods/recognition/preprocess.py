@@ -1,7 +1,8 @@
-"""Landmarks of one tracked person -> the features that the action model reads. Training and recognition both use this one function.
+"""Landmarks of one tracked person -> the features that the action model reads: one function for training and use.
 
-Features live on a fixed clock: frame k belongs to the moment k / 15 s of the video, whatever the video's own rate. Every frame depends only
-on what was measured within `MARGIN_S` of it, so features of a part of a track equal those of the whole, and a stream equals a file.
+Features live on a fixed clock: frame k belongs to the moment k / 15 s of the video, whatever the video's own rate.
+Every frame depends only on what was measured within `MARGIN_S` of it, so features of a part of a track equal those of
+the whole, and a stream equals a file.
 """
 
 from __future__ import annotations
@@ -62,13 +63,16 @@ def features(
     """Features of one person.
 
     Args:
-        landmarks_px: x, y and visibility of the joints of BODY_13; NaN where the person was boxed but no pose was found.
+        landmarks_px: x, y and visibility of the joints of BODY_13; NaN where the person was boxed but no pose was
+            found.
         box_px: x0, y0, x1, y1.
         times_s: When each was measured, rising, in seconds from the first displayed frame.
-        frames: First feature frame and one past the last, frame k being at k / 15 s; what `frame_range(times_s)` says where not given.
+        frames: First feature frame and one past the last, frame k being at k / 15 s; what `frame_range(times_s)` says
+            where not given.
 
     Returns:
-        One column per frame: joints round the middle of the hips, their speeds and visibilities, speed of hips and of box, and what the
+        One column per frame: joints round the middle of the hips, their speeds and visibilities, speed of hips and of
+            box, and what the
         box looks like. Lengths are in body sizes (shoulder to hip to knee to ankle). Zeros where nothing is known.
 
     Raises:
@@ -116,7 +120,7 @@ def _resample(
 def _speed(
     values: Float[np.ndarray, "frames values"], known: Bool[np.ndarray, " frames"], reach: int
 ) -> Float[np.ndarray, "frames values"]:
-    """Change per second between `reach` frames before and after, or to the frame itself where only one side is known."""
+    """Change per second between `reach` frames before and after, or to the frame itself where one side is unknown."""
     frames = np.arange(len(values))
     before, after = np.maximum(frames - reach, 0), np.minimum(frames + reach, len(values) - 1)
     before = np.where(known[before], before, frames)

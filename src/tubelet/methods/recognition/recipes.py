@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from tubelet.training.optimizer import OptimizerConfig
 
-
 EXPECTED_SHARES: Mapping[str, float] = {"walk": 0.42, "stand": 0.38, "run": 0.02}
-"""How much of people's time on ordinary footage is expected to show these classes: a judgement made before any test. The other everyday
-classes share 0.12 and the acrobatic ones 0.06, evenly."""
+"""How much of people's time on ordinary footage is expected to show these classes: a judgement made before any test.
+The other everyday classes share 0.12 and the acrobatic ones 0.06, evenly.
+"""
 
 EVERYDAY_SHARE, ACROBATIC_SHARE = 0.12, 0.06
 
@@ -24,7 +24,8 @@ class MocapSkeletonConfig:
         num_people: Performances in the training data.
         views: Cameras that film each.
         num_validation: Performances that temperature and threshold are chosen on; as many others evaluate.
-        held_out_clips: Motion-capture clips that only validation sees, and then instead of the other clips of their class.
+        held_out_clips: Motion-capture clips that only validation sees, and then instead of the other clips of their
+            class.
         held_out_azimuth_deg: Directions of view (and their mirror images) that only validation sees, and nothing else.
         severity: Factor on the landmark model's imperfections in the training data.
         num_steps, batch_size, window: Optimiser steps, examples in each, frames of each example in each.
@@ -44,7 +45,7 @@ class MocapSkeletonConfig:
     held_out_clips: tuple[str, ...] = ()
     held_out_azimuth_deg: tuple[float, float] | None = None
     severity: float = 1.0
-    num_steps: int = 900
+    num_steps: int = 850
     batch_size: int = 40
     window: int = 110
     optimizer: OptimizerConfig = field(
@@ -72,7 +73,8 @@ def mocap_skeleton() -> MocapSkeletonConfig:
 def mocap_skeleton_held_out() -> MocapSkeletonConfig:
     """The same training without some clips and directions, to measure how it does on what it has not seen.
 
-    Only dance, getup and walk have more than one clip; the other classes of motion capture are tested on another direction of view alone.
+    Only dance, getup and walk have more than one clip; the other classes of motion capture are tested on another
+    direction of view alone.
     """
     return MocapSkeletonConfig(
         held_out_clips=(

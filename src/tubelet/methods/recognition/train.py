@@ -25,7 +25,7 @@ from tubelet.methods.recognition.preprocess import FEATURE_NAMES, MARGIN_S, MAX_
 from tubelet.methods.recognition.recipes import ACROBATIC_SHARE, EVERYDAY_SHARE, EXPECTED_SHARES, MocapSkeletonConfig
 from tubelet.metrics.calibration import abstention_threshold, fit_temperature
 from tubelet.models.skeleton import SkeletonTCN
-from tubelet.runs import RunDirectory, installed_versions, this_command
+from tubelet.runs import RunDirectory, installed_versions
 from tubelet.skeletons import BODY_13
 from tubelet.training.loop import LoopConfig, fit
 from tubelet.training.optimizer import adamw
@@ -113,12 +113,14 @@ def train(config: MocapSkeletonConfig, run: RunDirectory) -> None:
     run.log(
         event="calibrated", **{name: calibration[name] for name in ("temperature", "min_score", "coverage", "risk")}
     )
+    recipe = "recognition:mocap_skeleton" + ("_held_out" if config.held_out_clips else "")
     card = {
         "schema": CARD_SCHEMA,
         "name": "mocap_skeleton",
         "licence": "Apache-2.0",
-        "description": "Labels what one person does, 15 times a second, from body landmarks within about two seconds round each "
-        "moment. Learned from motion capture and procedural animation filmed by virtual cameras; no real footage was trained on.",
+        "description": "Labels what one person does, 15 times a second, from body landmarks within about two seconds "
+        "round each moment. Learned from motion capture and procedural animation filmed by virtual cameras; no real "
+        "footage was trained on.",
         "labels": list(LABELS),
         "evidence": class_evidence(LABELS),
         "preprocessing": {
@@ -131,8 +133,8 @@ def train(config: MocapSkeletonConfig, run: RunDirectory) -> None:
         "network": network_settings,
         "calibration": calibration,
         "training": {
-            "recipe": "recognition:mocap_skeleton" + ("_held_out" if config.held_out_clips else ""),
-            "command": this_command(),
+            "recipe": recipe,
+            "command": f"tubelet train {recipe} --out RUN",
             "config": to_json(config),
             "class_shares": dict(zip(LABELS, [round(float(share), 5) for share in shares], strict=True)),
             "examples_sha256": examples.digest(),
@@ -214,7 +216,7 @@ def expected_shares() -> Float[np.ndarray, " classes"]:
 
 
 def as_expected(labels: Int[np.ndarray, " frames"], seed: int, count: int = 40_000) -> Int[np.ndarray, " drawn"]:
-    """Frames drawn with replacement such that classes occur as often as expected on footage, and one in ten shows none."""
+    """Frames drawn with replacement: classes as often as they are expected on footage, and one frame in ten of none."""
     weights = np.zeros(len(labels))
     for index, share in enumerate(expected_shares()):
         own = labels == index

@@ -31,7 +31,9 @@ def person(
     place = np.array(at) + times_s[:, None] * speed_px_s
     points = UPRIGHT * [1, -1] * height_px + place[:, None]
     landmarks = np.concatenate([points, np.full((len(times_s), 13, 1), 0.9)], axis=2)
-    box = np.concatenate([place - [0.2 * height_px, height_px], place + [0.2 * height_px, 0]], axis=1)
+    box = np.concatenate(
+        [place - np.array([0.2 * height_px, height_px]), place + np.array([0.2 * height_px, 0])], axis=1
+    )
     return landmarks.astype(np.float32), box.astype(np.float32)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +19,14 @@ from tubelet.methods.recognition import recipes, train
 from tubelet.methods.recognition.action_model import load_action_model
 from tubelet.methods.recognition.evaluate import evaluate
 from tubelet.methods.recognition.examples import Drawing, draw_examples
-from tubelet.methods.recognition.model_card import CARD_FILE, WEIGHTS_FILE, class_evidence, load_card
+from tubelet.methods.recognition.model_card import (
+    CARD_FILE,
+    EVIDENCE_FILE,
+    SHIPPED,
+    WEIGHTS_FILE,
+    class_evidence,
+    load_card,
+)
 from tubelet.methods.recognition.preprocess import NUM_FEATURES
 from tubelet.runs import RunDirectory
 from tubelet.training import OptimizerConfig
@@ -130,9 +139,28 @@ def test_the_shipped_model_loads_and_knows_its_evidence() -> None:
     assert model.labels == LABELS
     assert sum(tensor.numel() for tensor in model._network.state_dict().values()) < 200_000
     assert model.card["training"]["recipe"] == "recognition:mocap_skeleton"
-    evidence = class_evidence(LABELS)
-    assert "synthetic evidence only" in evidence["backflip"]
-    assert "procedural" in evidence["stand"]
+    assert "procedural" in model.card["evidence"]["stand"]
+    assert set(model.card["evidence"]) == set(LABELS)
+
+
+def test_what_was_measured_on_real_footage_was_measured_with_the_shipped_weights() -> None:
+    measured = json.loads((SHIPPED / EVIDENCE_FILE).read_text(encoding="utf-8"))
+    assert measured["weights_sha256"] == hashlib.sha256((SHIPPED / WEIGHTS_FILE).read_bytes()).hexdigest()
+    assert set(measured["classes"]) <= set(LABELS)
+
+
+def test_evidence_of_classes(run: RunDirectory, tmp_path: Path) -> None:
+    assert class_evidence(("walk", "fall")) == {
+        "walk": "learned from motion capture (6 clips) and procedural animation",
+        "fall": "learned from procedural animation",
+    }
+    shutil.copytree(run.path, tmp_path / "run")
+    assert load_card(tmp_path / "run")["evidence"]["fall"].endswith("; synthetic evidence only")
+    (tmp_path / "run" / EVIDENCE_FILE).write_text('{"weights_sha256": "", "classes": {"fall": "seen twice"}}')
+    assert load_card(tmp_path / "run")["evidence"]["fall"] == "learned from procedural animation; seen twice"
+    (tmp_path / "run" / EVIDENCE_FILE).write_text("[]")
+    with pytest.raises(WeightsError, match=r"evidence.json is not JSON with weights_sha256 and classes"):
+        load_card(tmp_path / "run")
 
 
 def test_a_part_of_a_sequence_gives_the_same_probabilities() -> None:
