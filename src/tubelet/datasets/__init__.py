@@ -1,1 +1,1 @@
-"""Examples to learn from and to be measured on: motion capture, procedural actions, virtual cameras, generated videos."""
+"""Examples to learn from and be measured on: motion capture, procedural actions, virtual cameras, generated videos."""
