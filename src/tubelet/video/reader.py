@@ -73,7 +73,8 @@ class VideoReader:
         """Every frame whose display begins in [start_s, end_s), in display order.
 
         A damaged or cut-off file gives its sound frames in full, up to the first that is not; then the error is raised.
-        Nothing is left out silently.
+        Nothing is left out silently, as far as the container tells: mp4 and its kin tell everything, while Matroska and
+        transport streams may lose whole pictures without a trace.
 
         Args:
             start_s: None for the first frame.

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 import pytest
 from broken_videos import BROKEN_CASES, NUM_FRAMES, BrokenCase
-from media import Recipe, make_video, number_of
+from media import Recipe, make_video, number_of, run_ffmpeg
 
 from tubelet.errors import READ_CAUSES, VideoReadError
 from tubelet.video import VideoReader, probe, read_clip, read_frames
@@ -127,3 +127,64 @@ def test_a_stream_without_pictures(tmp_path: Path) -> None:
     with pytest.raises(VideoReadError) as caught:
         next(read_frames(path))
     assert caught.value.cause in ("no_frames", "corrupt")
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "mpeg4"])
+def test_whatever_is_damaged_nothing_goes_missing_silently(codec: str, tmp_path: Path) -> None:
+    """Overwritten, cut off or cut out at random: what is read is the video's beginning, and all of it or an error."""
+    sound = make_video(tmp_path / "sound.mp4", Recipe(codec=codec, container_options={"movflags": "+faststart"}))
+    data = sound.read_bytes()
+    expected_s = [frame.time_s for frame in read_frames(sound)]
+    assert len(expected_s) == NUM_FRAMES
+    num_failed = 0
+    for seed in range(24):
+        generator = np.random.default_rng(seed)
+        damaged = bytearray(data)
+        place, size = int(generator.integers(1, len(data))), int(generator.choice([1, 20, 300]))
+        if seed % 3 == 0:
+            damaged[place : place + size] = generator.bytes(min(size, len(data) - place))
+        elif seed % 3 == 1:
+            del damaged[place:]
+        else:
+            del damaged[place : place + size]
+        path = tmp_path / f"damaged_{seed}.mp4"
+        path.write_bytes(damaged)
+        times_s, cause = [], None
+        frames = read_frames(path)
+        while cause is None:
+            cause, frame = _outcome(lambda frames=frames: next(frames, None))
+            if frame is None:
+                break
+            times_s.append(frame.time_s)
+        assert times_s == expected_s[: len(times_s)]
+        assert cause is not None or len(times_s) == NUM_FRAMES
+        num_failed += cause is not None
+    assert num_failed >= 16  # every cut is noticed
+
+
+def test_a_recording_that_begins_between_key_frames(tmp_path: Path) -> None:
+    whole = make_video(
+        tmp_path / "whole.ts", Recipe(num_frames=60, key_frame_every=20, options={"bf": "0"}, b_frames=0)
+    )
+    data = whole.read_bytes()
+    path = tmp_path / "joined.ts"
+    path.write_bytes(data[: 188 * 3] + data[len(data) // 188 // 4 * 188 :])
+    numbers, error = _numbers(path)
+    assert error is None
+    assert numbers == list(range(20, 60)) or numbers == list(range(40, 60))
+    clip = read_clip(path, [0.0, 0.4])
+    assert [number_of(image) for image in clip.frames] == [numbers[0], numbers[10]]
+
+
+def test_an_open_group_at_the_start_begins_with_its_key_frame(tmp_path: Path) -> None:
+    """Pictures in front of the first key frame need pictures that were cut away; no time is given to them."""
+    options = {"x264-params": "open-gop=1:b-adapt=0:keyint=20:min-keyint=20:bframes=3"}
+    whole = make_video(tmp_path / "whole.mkv", Recipe(num_frames=80, options=options, b_frames=3))
+    path = tmp_path / "cut.mkv"
+    run_ffmpeg(["-ss", "1.0", "-i", whole, "-c", "copy", "-copyts", path])
+    frames = list(read_frames(path))
+    numbers = [number_of(frame.image) for frame in frames]
+    assert numbers == list(range(numbers[0], 80))
+    assert frames[0].time_s == 0.0
+    later_s = [frame.time_s for frame in frames][::7]
+    assert [number_of(image) for image in read_clip(path, later_s).frames] == numbers[::7]

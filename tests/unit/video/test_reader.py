@@ -74,6 +74,8 @@ def test_a_raw_stream_is_counted(tmp_path: Path, video: Path) -> None:
     assert info.num_frames == 250
     assert info.duration_s == pytest.approx(10.0, rel=0.3)  # such a stream states no times; only its rate may be in it
     assert [number_of(frame.image) for frame in read_frames(path)] == list(range(250))
+    # Without times nothing can be sought; the frames are counted off instead.
+    assert [number_of(image) for image in read_clip(path, [4.0, 9.9, 1.0]).frames] == [100, 247, 25]
 
 
 def test_separate_alpha_is_known_from_its_tag(tmp_path: Path) -> None:
