@@ -19,6 +19,8 @@ from tubelet.errors import VideoWriteError
 
 # Divides evenly into the common frame rates, as in MPEG systems.
 _CLOCK_HZ = 90000
+# A quarter less work than "veryfast", for files that are larger but no worse.
+_PRESET = "superfast"
 
 
 class VideoWriter:
@@ -98,7 +100,7 @@ class VideoWriter:
         self._last = pts
         rgb = av.VideoFrame.from_ndarray(self._padded(image), format="rgb24")
         picture = self._reformatter.reformat(
-            rgb, format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+            rgb, format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG, threads=1
         )
         picture.pts, picture.time_base, picture.duration = pts, Fraction(1, _CLOCK_HZ), self._step
         self._mux(picture)
@@ -139,7 +141,7 @@ class VideoWriter:
         stream.time_base = Fraction(1, _CLOCK_HZ)
         context = stream.codec_context
         context.time_base = Fraction(1, _CLOCK_HZ)
-        context.options = {"preset": "veryfast", "crf": str(quality)}
+        context.options = {"preset": _PRESET, "crf": str(quality)}
         context.colorspace, context.color_range = 1, 1  # BT.709, limited: what players assume of HD video
         context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
         return stream
