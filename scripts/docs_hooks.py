@@ -1,7 +1,7 @@
 """Hooks of the documentation build, which fill in what the code knows better than a page.
 
 `<!-- help: COMMAND -->` becomes what `tubelet COMMAND --help` prints. `<!-- room: NAME -->` becomes the reference of a
-room: of its door where it exports names, else of each of its modules.
+room: of its door where it exports names, else of each of its modules. Design notes come into the navigation by date.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 import argparse
 import os
 import re
+from collections.abc import MutableMapping
 from pathlib import Path
+from typing import Any
 
 from tubelet.cli.main import build_parser
 
@@ -17,6 +19,16 @@ _SOURCE = Path(__file__).resolve().parents[1] / "src"
 _HELP = re.compile(r"<!-- help: ?([a-z -]*?) ?-->")
 _ROOM = re.compile(r"<!-- room: ([a-z_.]+) -->")
 _OPTIONS = "    options: { show_root_heading: false, show_root_toc_entry: false, heading_level: LEVEL }\n"
+
+
+def on_config(config: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Puts every design note into the navigation under its own heading."""
+    folder = Path(config["docs_dir"])
+    notes = sorted(path.relative_to(folder).as_posix() for path in (folder / "design").glob("*.md"))
+    for section in config["nav"]:
+        if "Design notes" in section:
+            section["Design notes"] = notes
+    return config
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:

@@ -115,8 +115,10 @@ def test_the_pinned_versions_in_the_licence_table_are_those_of_the_constraints()
 
 def test_every_page_is_in_the_navigation() -> None:
     navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
-    pages = [page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")]
-    assert [page for page in pages if not re.search(rf": {re.escape(page)}$", navigation, re.MULTILINE)] == []
+    pages = {page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")}
+    named = set(re.findall(r": ([\w/.-]+\.md)$", navigation, re.MULTILINE))
+    # Design notes are put there by a hook.
+    assert {page for page in pages if not page.startswith("design/")} == named
 
 
 def test_the_version_is_said_once_and_cited_right() -> None:
