@@ -28,6 +28,7 @@ _ACCELERATION_SIGMA = 3.0  # box heights / s^2: a start, a stop, a jump
 _SIZE_SIGMA = 0.6  # box heights / s^2: sizes change more slowly than places
 _FADING_S = 0.4
 _LEAST_MOMENTS = 5
+_LEAST_LOOKS = 3
 _LEAN_RAD = 0.5  # from here on an upright crop pulls the pose visibly towards standing
 _MAIN_JOINTS = np.array([0, 11, 12, 23, 24, 25, 26, 27, 28])  # nose, shoulders, hips, knees, ankles
 
@@ -45,6 +46,8 @@ class TrackerSettings:
         confirm_presence: … with at least this median presence …
         confirm_detections: … and this many detections.
         tentative_s: A new track that is not confirmed by then is dropped.
+        rejected_presence: A new track whose poses stay below this is dropped after a few looks …
+        rejected_s: … and nothing new is begun at its place for this long: a tripod need not be looked at all the time.
         max_coast_s: A person not measured for longer than this has left.
         max_undetected_s: A person carried by the landmarks alone for longer than this has left: a pose can settle on
             a bush.
@@ -58,6 +61,8 @@ class TrackerSettings:
     confirm_presence: float = 0.6
     confirm_detections: int = 2
     tentative_s: float = 1.5
+    rejected_presence: float = 0.25
+    rejected_s: float = 1.0
     max_coast_s: float = 1.2
     max_undetected_s: float = 2.5
     memory_s: float = 1.5
@@ -161,6 +166,7 @@ class Tracker:
     def __init__(self, settings: TrackerSettings | None = None) -> None:
         self.settings = settings or TrackerSettings()
         self.live: list[Track] = []
+        self._rejected: list[tuple[float, Float32[np.ndarray, " 4"]]] = []  # until when, and where
         self._num_born = 0
 
     def advance(
@@ -190,8 +196,12 @@ class Tracker:
         for track_index, index in self._assign(time_s, detections, descriptors):
             free.discard(index)
             self._detected(self.live[track_index], time_s, detections, descriptors, index)
+        self._rejected = [(until_s, place) for until_s, place in self._rejected if until_s > time_s]
+        places = np.array([place for _, place in self._rejected], np.float32).reshape(-1, 4)
+        known = iou_matrix(detections.xyxy_px, places).max(axis=1, initial=0.0) > 0.5
         for index in sorted(free):
-            self._give_birth(time_s, detections, descriptors, index)
+            if not known[index]:
+                self._give_birth(time_s, detections, descriptors, index)
 
     def observe(self, time_s: float, poses: list[Pose]) -> list[Track]:
         """Takes in the poses of `live`, in order, and returns the tracks that ended.
@@ -321,6 +331,9 @@ class Tracker:
                     and hidden <= rules.max_hidden / 2
                 ):
                     track.is_confirmed = True
+                elif len(track.presences) >= _LEAST_LOOKS and presence < rules.rejected_presence:
+                    track.has_ended = True
+                    self._rejected.append((time_s + rules.rejected_s, track.box_px))
                 elif age > rules.tentative_s or waited > rules.tentative_s / 2:
                     track.has_ended = True
             elif (

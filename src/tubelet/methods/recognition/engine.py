@@ -41,7 +41,7 @@ DETECTION_HZ = 5.0
 """People are detected at most this often; the tracker carries them between."""
 
 
-_PROBE_EVERY = 15  # detections, that is 3 s: then small people are looked for, however large those who are known
+_PROBE_EVERY = 14  # detections, about 3 s: then small people are looked for, however large those who are known
 
 
 class Detector(Protocol):
@@ -139,7 +139,7 @@ class Engine:
         self._tracker = Tracker(tracking)
         self._people: dict[int, _Person] = {}
         self._thumbnails = ThumbnailKeeper()
-        self._since_probe = -1
+        self._num_searches = 0
         self._decoded: deque[tuple[int, float]] = deque()
         self._waiting_rows: list[tuple[int, int, TrackRow]] = []
         self.state = EngineState()
@@ -205,11 +205,12 @@ class Engine:
     def _start_detection(self, pool: ThreadPoolExecutor, chunk: _Chunk) -> Future[Boxes]:
         image = chunk.analysed[0].image
         tile_px = None
-        if self._choose_tile_px is not None:
-            self._since_probe = (self._since_probe + 1) % _PROBE_EVERY
-            known = [track for track in self._tracker.live if track.is_confirmed and self._since_probe > 0]
+        if self._choose_tile_px is not None and self._num_searches % 2 == 0:
+            probes = self._num_searches % _PROBE_EVERY == 0
+            known = [] if probes else [track for track in self._tracker.live if track.is_confirmed]
             heights = [float(track.box_px[3] - track.box_px[1]) for track in known]
             tile_px = self._choose_tile_px(image.shape[1], image.shape[0], heights)
+        self._num_searches += 1
         return pool.submit(self._detect, image, tile_px)
 
     def _detect(self, image: UInt8[np.ndarray, "height width 3"], tile_px: int | None) -> Boxes:
