@@ -14,8 +14,10 @@ Three things save work, none of which may change a picture:
 
 from __future__ import annotations
 
+import itertools
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -35,6 +37,8 @@ _SKIPPABLE_CODECS = frozenset({"h264", "mpeg4", "mpeg2video", "mpeg1video"})
 _NEAR_PICTURES = 4
 # Without an index, a key frame is expected within this time.
 _UNINDEXED_JUMP_S = 5.0
+# A part needs a few groups of pictures for its decoder to be worth opening, and for parts to be about equal work.
+_GROUPS_PER_PART = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,49 @@ def pick_pictures(file: VideoFile, targets: Sequence[int], convert: Convert) -> 
         ):
             found[number] = picked
     return [picked for picked in found if picked is not None]
+
+
+def independent_parts(file: VideoFile, targets: Sequence[int], num_parts: int) -> list[Sequence[int]]:
+    """Split targets into parts that are about equal work and share no group of pictures.
+
+    Args:
+        file: Open; its index says where key frames are.
+        targets: Ticks, increasing.
+        num_parts: At most this many.
+
+    Returns:
+        One part with all targets where splitting would not pay: no index, or too few groups of pictures.
+    """
+    if not file.has_times:
+        return [targets]
+    delay = file.rewind().delay
+    index = file.stream.index_entries  # after rewinding, which may open the file anew
+    if len(index) == 0:
+        return [targets]
+    keys = [index.search_timestamp(target - delay, backward=True) for target in targets]
+    starts = [number for number in range(len(keys)) if number == 0 or keys[number] != keys[number - 1]]
+    num_parts = min(num_parts, len(starts) // _GROUPS_PER_PART)
+    if num_parts < 2:
+        return [targets]
+    cuts = [starts[len(starts) * part // num_parts] for part in range(num_parts)]
+    return [targets[cut:end] for cut, end in zip(cuts, [*cuts[1:], len(targets)], strict=True)]
+
+
+def pick_parts(path: str, parts: Sequence[Sequence[int]], make_converter: Callable[[], Convert]) -> list[Picked]:
+    """The pictures on display at the targets of several parts, each with a decoder of its own in its own thread.
+
+    Decoders that have nothing to do with each other never wait for each other, as the threads of one decoder do.
+    """
+
+    def pick(part: Sequence[int]) -> list[Picked]:
+        file = VideoFile(path, num_threads=1)
+        try:
+            return pick_pictures(file, part, make_converter())
+        finally:
+            file.close()
+
+    with ThreadPoolExecutor(max_workers=len(parts), thread_name_prefix="tubelet-pick") as threads:
+        return list(itertools.chain.from_iterable(threads.map(pick, parts)))
 
 
 def _pick_in_sequence(file: VideoFile, targets: Sequence[int], convert: Convert) -> list[Picked]:

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from tubelet.errors import ConfigError, VideoReadError
 from tubelet.video.frames import Clip, Frame
 from tubelet.video.info import VideoInfo
-from tubelet.video.picking import Picked, pick_pictures
+from tubelet.video.picking import Picked, independent_parts, pick_parts, pick_pictures
 from tubelet.video.pictures import PictureConverter
 from tubelet.video.probing import claimed_duration_s, describe
 from tubelet.video.videofile import VideoFile
@@ -22,6 +22,8 @@ from tubelet.video.videofile import VideoFile
 # Times are compared with this much slack, so that a time that was rounded when it was written down still finds its
 # frame.
 TIME_SLACK_S = 1e-4
+# Far-apart frames are decoded side by side; more than a few decoders would only compete for memory.
+_MAX_DECODERS = min(4, os.cpu_count() or 1)
 
 
 class VideoReader:
@@ -32,7 +34,8 @@ class VideoReader:
 
     Args:
         path: The file.
-        num_threads: Of the decoder; 0 chooses by the number of processors. Use 1 where many readers work in parallel.
+        num_threads: Of the decoder; 0 chooses by the number of processors, and lets `frames_at` open further decoders
+            for frames that lie far apart. Use 1 where many readers work in parallel.
 
     Raises:
         VideoReadError: The file cannot be read; `cause` says why.
@@ -40,6 +43,7 @@ class VideoReader:
 
     def __init__(self, path: str | os.PathLike[str], *, num_threads: int = 0) -> None:
         self.path = os.fspath(path)
+        self._num_threads = num_threads
         self._file = VideoFile(self.path, num_threads)
         self._info: VideoInfo | None = None
         self._read_number = 0
@@ -119,9 +123,12 @@ class VideoReader:
         self._read_number += 1
         ticks = [math.floor(self._file.ticks(time_s + TIME_SLACK_S)) for time_s in wanted.tolist()]
         targets = sorted(set(ticks))
-        found: dict[int, Picked] = dict(
-            zip(targets, pick_pictures(self._file, targets, PictureConverter(short_side)), strict=True)
-        )
+        parts = independent_parts(self._file, targets, 1 if self._num_threads == 1 else _MAX_DECODERS)
+        if len(parts) > 1:
+            pictures = pick_parts(self.path, parts, lambda: PictureConverter(short_side))
+        else:
+            pictures = pick_pictures(self._file, targets, PictureConverter(short_side))
+        found: dict[int, Picked] = dict(zip(targets, pictures, strict=True))
         picked = [found[tick] for tick in ticks]
         if len({one.image.shape for one in picked}) > 1:
             raise VideoReadError(

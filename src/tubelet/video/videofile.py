@@ -55,7 +55,7 @@ class VideoFile:
 
     @property
     def stream(self) -> VideoStream:
-        """The stream that holds the pictures."""
+        """The stream that holds the pictures. Rewinding and seeking may replace it: ask again, never keep it."""
         return self.media.stream
 
     @property
