@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,8 @@ from tubelet.video.frames import Frame
 from tubelet.video.live import camera_frames, network_frames
 from tubelet.video.reader import VideoReader
 from tubelet.video.sources import Source, as_source
+
+_LIVE_BUFFER = 30  # frames: about a second, so that a burst of work loses nothing
 
 
 def read_frames(
@@ -55,10 +58,50 @@ def _frames(
             yield from reader.frames(start_s, end_s)
         return
     live = camera_frames(source.name) if source.kind == "camera" else network_frames(source.name, timeout_s=timeout_s)
-    for frame in live:
+    for frame in _newest(live, _LIVE_BUFFER):
         if end_s is not None and frame.time_s >= end_s:
             return
         yield frame
+
+
+def _newest(frames: Iterator[Frame], size: int) -> Iterator[Frame]:
+    """Frames of a live source for a caller that may be slower: it never falls more than `size` frames behind.
+
+    A thread takes frames as they come and the oldest go unread, which shows as a jump in `Frame.index`. An error comes
+    out after the frames before it.
+    """
+    waiting: deque[Frame] = deque(maxlen=size)
+    changed = threading.Condition()
+    is_wanted, has_ended = True, False
+
+    def read() -> None:
+        nonlocal has_ended
+        try:
+            for frame in frames:
+                with changed:
+                    waiting.append(frame)
+                    changed.notify()
+                if not is_wanted:
+                    return
+        finally:
+            with changed:
+                has_ended = True
+                changed.notify()
+
+    thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tubelet-live")
+    reading = thread.submit(read)
+    try:
+        while True:
+            with changed:
+                changed.wait_for(lambda: waiting or has_ended)
+                if not waiting:
+                    break
+                frame = waiting.popleft()
+            yield frame
+        reading.result()  # raises what ended the reading, if it was an error
+    finally:
+        is_wanted = False
+        thread.shutdown(wait=False)
 
 
 def _ahead(frames: Generator[Frame, None, None], size: int) -> Iterator[Frame]:

@@ -181,7 +181,7 @@ class Recognizer:
         start_s: float | None = None,
         end_s: float | None = None,
     ) -> Iterator[ActionEvent]:
-        """Yields the beginning and end of every segment as soon as it is certain, about two seconds after it happened.
+        """Yields the beginning and end of every segment as soon as it is certain, about four seconds later.
 
         The segments are those of `recognize` on the same frames.
 

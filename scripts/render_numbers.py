@@ -1,0 +1,171 @@
+"""Writes the measured numbers into README.md and the docs, out of the reports that lie in the repository.
+
+    python scripts/render_numbers.py           # fills in every place
+    python scripts/render_numbers.py --check   # exit 1 if a page says something else than the reports
+
+A place is what stands between `<!-- numbers: NAME -->` and `<!-- /numbers -->`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+REPORTS = ROOT / "benchmarks" / "reports"
+CARD = ROOT / "src" / "tubelet" / "methods" / "recognition" / "weights" / "action_model.json"
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+_PLACE = re.compile(r"(<!-- numbers: (\w+) -->\n).*?(<!-- /numbers -->)", re.DOTALL)
+
+
+def load(name: str) -> dict[str, Any]:
+    """A report by its file name without ending."""
+    content: dict[str, Any] = json.loads((REPORTS / f"{name}.json").read_text(encoding="utf-8"))
+    return content
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def share(metric: dict[str, Any] | None) -> str:
+    """A share in per cent with its interval and how many items are behind it."""
+    if metric is None or metric["value"] is None:
+        return "not measured"
+    text = f"{100 * metric['value']:.0f} %"
+    if metric["low"] is not None:
+        text += f" ({100 * metric['low']:.0f} to {100 * metric['high']:.0f})"
+    return f"{text}, n={metric['n']}"
+
+
+def real_footage() -> str:
+    """Both detectors on the labelled real clips."""
+    reports = [load("real_oidv4")["metrics"], load("real_ssdlite")["metrics"]]
+    names = {
+        "street_test/box_recall": "street: hand-drawn boxes that are tracked (IoU 0.4)",
+        "street_test/false_boxes": "street: boxes on nobody",
+        "street_test/labelled_time": "street: tracked time that gets a label",
+        "street_test/accuracy_of_labelled": "street: labels that are right (walk or stand)",
+        "street_test/walk_found": "street: walkers called walk",
+        "street_test/stand_found": "street: people standing called stand",
+        "street_standing/stand_found": "street, moments chosen because people stand: called stand",
+        "street_test/always_walk_baseline": "street: what always saying walk would score",
+        "demo/accuracy": "demo clip: time with the right answer",
+        "demo/accuracy_decided": "demo clip: the same, of the time that gets a label",
+        "demo/coverage": "demo clip: time that gets a label",
+        "demo/box_recall": "demo clip: hand-drawn boxes that are tracked",
+        "beam/accuracy": "beam clips: time with the right answer (abstaining, for the gymnast)",
+        "beam/box_recall": "beam clips: hand-drawn boxes that are tracked",
+    }
+    rows = [[text, *(share(report.get(key)) for report in reports)] for key, text in names.items()]
+    for group in ("demo", "beam"):
+        for key, text in (
+            ("identity_switches", "identity switches"),
+            ("false_tracks", "tracks on nobody"),
+            ("missed_people", "people missed"),
+        ):
+            cells = [
+                f"{metric['value']:.0f} of {metric['n']}"
+                if (metric := report.get(f"{group}/{key}"))
+                else "not measured"
+                for report in reports
+            ]
+            rows.append([f"{group} clip{'s' if group == 'beam' else ''}: {text}", *cells])
+    return table(["measured", "oidv4", "ssdlite"], rows)
+
+
+def evidence() -> str:
+    """What the default model knows, and on what each class rests."""
+    card = json.loads(CARD.read_text(encoding="utf-8"))
+    scores = load("mocap_skeleton")["details"]["per_class"]
+    rows = [
+        [f"`{label}`", card["evidence"][label], f"{100 * scores[label]['recall']:.0f} %"] for label in card["labels"]
+    ]
+    return table(["label", "evidence", "found on held-out synthetic people"], rows)
+
+
+def recognize_speed() -> str:
+    """Wall time on the demo clip."""
+    report = load("recognize_speed")
+    length_s = report["clip"]["length_s"]
+    stages = ["decode", "detect", "track", "landmarks", "classify", "draw", "encode"]
+    rows = [
+        [
+            name,
+            f"{result['wall_s']:.1f} s",
+            f"{result['factor']:.2f}",
+            *(f"{result['stages_s'][stage]:.1f}" if stage in result["stages_s"] else "" for stage in stages),
+        ]
+        for name, result in report["results"].items()
+    ]
+    head = f"Clip of {length_s:.1f} s, 1768 x 994, {report['machine']['cores']} cores, median of {report['clip']['rounds']}."
+    note = "Stages in seconds; they run side by side, so they add up to more than the wall time.\n\n"
+    return f"{head} {note}" + table(["", "wall", "x clip", *stages], rows)
+
+
+def decode_speed() -> str:
+    """Sampling frames beside other libraries."""
+    report = load("decode")
+    lines = report["table"]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def startup() -> str:
+    """Start-up times."""
+    results = load("startup")["results"]
+    return table(["", "median"], [[f"`{name}`", f"{result['median_s']:.2f} s"] for name, result in results.items()])
+
+
+def memory() -> str:
+    """Peak memory by length of the video."""
+    report = load("memory")
+    return table(["video", "peak memory"], [[name, f"{peak:.0f} MiB"] for name, peak in report["peak_mib"].items()])
+
+
+RENDERERS = {
+    "real_footage": real_footage,
+    "evidence": evidence,
+    "recognize_speed": recognize_speed,
+    "decode_speed": decode_speed,
+    "startup": startup,
+    "memory": memory,
+}
+
+
+def render(text: str, page: Path) -> str:
+    """The page with every place filled in."""
+
+    def fill(place: re.Match[str]) -> str:
+        name = place[2]
+        if name not in RENDERERS:
+            sys.exit(f"{page}: there are no numbers called {name!r}; allowed: {', '.join(RENDERERS)}")
+        return f"{place[1]}{RENDERERS[name]()}{place[3]}"
+
+    return _PLACE.sub(fill, text)
+
+
+def main() -> None:
+    """Fills in, or checks, all pages."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="change nothing; fail if a page is out of date")
+    options = parser.parse_args()
+    stale = []
+    for page in PAGES:
+        before = page.read_text(encoding="utf-8")
+        after = render(before, page)
+        if before != after:
+            stale.append(str(page.relative_to(ROOT)))
+            if not options.check:
+                page.write_text(after, encoding="utf-8")
+    if options.check and stale:
+        sys.exit(f"numbers differ from the reports in {', '.join(stale)}; run python scripts/render_numbers.py")
+
+
+if __name__ == "__main__":
+    main()
