@@ -159,8 +159,8 @@ def stand(rng: np.random.Generator, stance: Stance, seconds: float) -> Motion:
     if rng.random() < 0.35:  # talking: forearms move, hands stay below the head
         for side in _BOTH if rng.random() < 0.5 else (rng.choice(_BOTH),):
             share = np.clip(wander(rng, frames, FPS, 0.6, 1.0), 0, 1)
-            _mix(curves, share, **{f"{side}_elbow": rng.uniform(60, 110) * _DEGREE, f"{side}_elbow_in": 0.3})
-            _add(curves, **{f"{side}_elbow": share * wander(rng, frames, FPS, 0.3, 0.35)})
+            _mix(curves, share, **{f"{side}_elbow": rng.uniform(50, 95) * _DEGREE, f"{side}_elbow_in": 0.3})
+            _add(curves, **{f"{side}_elbow": share * wander(rng, frames, FPS, 0.2, 0.5)})
     if rng.random() < 0.25:  # a hand to the face, the hair, a bag: once, and down again
         side = str(rng.choice(_BOTH))
         begin = rng.uniform(0, max(0.1, seconds - 1.5))
@@ -194,21 +194,19 @@ def wave(rng: np.random.Generator, stance: Stance, seconds: float) -> Motion:
     curves = _standing(rng, stance, frames)
     share = _pulse(times, rng.uniform(0.25, 0.5), rng.uniform(0.25, 0.5))
     sides = _BOTH if rng.random() < 0.12 else (str(rng.choice(_BOTH)),)
-    rate = rng.uniform(1.0, 2.8)
+    rate = rng.uniform(0.8, 2.3)
     swing = np.sin(2 * np.pi * rate * times + rng.uniform(0, 6.28) + wander(rng, frames, FPS, 0.3, 0.7))
     style = rng.choice(3, p=(0.4, 0.25, 0.35))
     for side in sides:
-        amount = rng.uniform(18, 42) * _DEGREE * swing * (1 if side == sides[0] else rng.choice([-1, 1]))
-        if style == 0:  # the forearm swings beside the head
-            out, ahead = rng.uniform(55, 100), rng.uniform(-5, 45)
-            _mix(curves, share, **{f"{side}_elbow": rng.uniform(50, 100) * _DEGREE + amount, f"{side}_elbow_in": -1.4})
-        elif style == 1:  # in front of the shoulder
-            out, ahead = rng.uniform(10, 40), rng.uniform(35, 70)
-            _mix(
-                curves,
-                share,
-                **{f"{side}_elbow": rng.uniform(110, 140) * _DEGREE, f"{side}_elbow_in": -0.2 + 1.3 * amount},
-            )
+        amount = rng.uniform(20, 45) * _DEGREE * swing * (1 if side == sides[0] else rng.choice([-1, 1]))
+        if style == 0:  # the forearm, upright beside the head, swings like a pendulum
+            out, ahead = rng.uniform(50, 105), rng.uniform(-5, 40)
+            upright = (180 - out + rng.uniform(-25, 10)) * _DEGREE
+            _mix(curves, share, **{f"{side}_elbow": upright + amount, f"{side}_elbow_in": -1.4})
+        elif style == 1:  # the hand beside or before the face
+            out, ahead = rng.uniform(20, 55), rng.uniform(25, 65)
+            targets = {f"{side}_elbow": rng.uniform(105, 135) * _DEGREE, f"{side}_elbow_in": -0.5 + 1.5 * amount}
+            _mix(curves, share, **targets)
         else:  # the whole arm, high up
             out, ahead = rng.uniform(115, 155) + 0.7 * amount / _DEGREE, rng.uniform(-10, 40)
             _mix(

@@ -140,7 +140,8 @@ class Script:
     def _everyday(self, rng: np.random.Generator) -> list[Motion]:
         """Standing or walking, an everyday action, standing or walking again."""
         stance = draw_stance(rng)
-        action = str(rng.choice([label for label in EVERYDAY_ACTIONS if label != "stand"]))
+        # Waving comes in many forms, and some of them look nearly like standing: it is drawn more often.
+        action = str(rng.choice([*(label for label in EVERYDAY_ACTIONS if label != "stand"), "wave"]))
         seconds = float(np.exp(rng.uniform(np.log(0.7), np.log(5.0))))
         out = [self._calm(rng, stance)]
         if action == "stand_up":

@@ -45,7 +45,7 @@ class MocapSkeletonConfig:
     held_out_clips: tuple[str, ...] = ()
     held_out_azimuth_deg: tuple[float, float] | None = None
     severity: float = 1.0
-    num_steps: int = 850
+    num_steps: int = 1000
     batch_size: int = 40
     window: int = 110
     optimizer: OptimizerConfig = field(
@@ -54,7 +54,7 @@ class MocapSkeletonConfig:
     channels: int = 72
     dropout: float = 0.1
     label_smoothing: float = 0.05
-    rarity_power: float = 0.2
+    rarity_power: float = 0.35
     greatest_risk: float = 0.05
     num_threads: int = 1
     num_workers: int = 2
