@@ -114,6 +114,7 @@ def test_the_source_archive_is_enough_to_build_test_and_document(tmp_path: Path)
         names = {name.removeprefix(f"{top}/") for name in packed.getnames()}
     expected = {
         "LICENSE",
+        "README.md",
         "Makefile",
         "constraints.txt",
         "docs/tutorial.md",
