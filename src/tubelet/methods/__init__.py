@@ -1,0 +1,1 @@
+"""One folder per method. They never import each other."""
