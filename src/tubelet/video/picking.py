@@ -4,7 +4,8 @@ Three things save work, none of which may change a picture:
 
 - Between targets the file is sought only when its index shows a key frame clearly ahead of the decoder. Index entries
   carry *decoding* times, so they say whether to seek; the seek itself goes to the target's presentation time.
-- Pictures that no other picture refers to are not decoded unless they are wanted. Which are wanted is decided from the
+- Pictures that no other picture refers to are not decoded unless they are wanted. In H.264 of mp4 and Matroska they are
+  not even sent to the decoder, where each would hold up a thread. Which are wanted is decided from the
   packets before any is decoded, looking ahead past reordered ones, so a picture is never replaced by its neighbour.
   Only codecs for which "not referred to" is exact take part: in HEVC a skipped picture may serve pictures of a higher
   temporal layer.
@@ -28,6 +29,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
+from tubelet.video.h264 import is_disposable, nal_length_size
 from tubelet.video.packets import PacketQueue
 from tubelet.video.videofile import VideoFile
 
@@ -152,6 +154,7 @@ class _Picker:
         self._targets = targets
         self._convert = convert
         self._skips = file.stream.codec_context.codec.name in _SKIPPABLE_CODECS
+        self._length_size = nal_length_size(file.stream)
         self._assigned = [False] * len(targets)
         self._waiting: dict[int, list[int]] = {}
         self._results: list[Picked | None] = [None] * len(targets)
@@ -185,6 +188,8 @@ class _Picker:
             if packet.pts is None:
                 raise _MissingTimesError
             is_wanted = not packet.is_discard and self._assign(queue, packet.pts)
+            if not is_wanted and self._length_size and is_disposable(memoryview(packet), self._length_size):
+                continue
             if self._skips:
                 context.skip_frame = "DEFAULT" if is_wanted else "NONREF"
             self._decode(queue, packet)
