@@ -79,7 +79,7 @@ def class_evidence(labels: tuple[str, ...]) -> dict[str, str]:
     evidence = {}
     for label in labels:
         clips = sum(own == label for own in LABEL_OF_CLIP.values())
-        sources = [f"motion capture ({clips} clip{'s' if clips > 1 else ''})"] if clips else []
+        sources = [f"{clips} recorded performance{'s' if clips > 1 else ''}"] if clips else []
         if label in EVERYDAY_ACTIONS or label in ("walk", "run"):
             sources.append("procedural animation")
         evidence[label] = f"learned from {' and '.join(sources)}"

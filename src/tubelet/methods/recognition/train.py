@@ -120,7 +120,8 @@ def train(config: MocapSkeletonConfig, run: RunDirectory) -> None:
         "licence": "Apache-2.0",
         "description": "Labels what one person does, 15 times a second, from body landmarks within about two seconds "
         "round each moment. Learned from motion capture and procedural animation filmed by virtual cameras; no real "
-        "footage was trained on.",
+        "footage was trained on. An action learned from recorded performances alone is recognised when it is done much "
+        "as they did it: of dancing and getting up that was kept out of training, few moments are recognised.",
         "labels": list(LABELS),
         "evidence": class_evidence(LABELS),
         "preprocessing": {
