@@ -73,6 +73,7 @@ def report_on(
         dataset="synthetic performances (pybullet 3.2.7 motion files and procedural animation)",
         dataset_fingerprint=examples.digest(),
         seed=config.seed,
+        command=f"tubelet train {config.recipe} --out RUN && tubelet evaluate RUN",
         details={
             "min_score": min_score,
             "classes": _per_class(labels, best, decided),

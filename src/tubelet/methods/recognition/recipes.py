@@ -59,6 +59,11 @@ class MocapSkeletonConfig:
     num_threads: int = 1
     num_workers: int = 2
 
+    @property
+    def recipe(self) -> str:
+        """Name of the recipe that this is, or a variation of."""
+        return "recognition:mocap_skeleton" + ("_held_out" if self.held_out_clips else "")
+
     def __post_init__(self) -> None:
         for name in ("num_people", "views", "num_validation", "num_steps", "batch_size", "window", "num_threads"):
             if getattr(self, name) < 1:

@@ -113,7 +113,6 @@ def train(config: MocapSkeletonConfig, run: RunDirectory) -> None:
     run.log(
         event="calibrated", **{name: calibration[name] for name in ("temperature", "min_score", "coverage", "risk")}
     )
-    recipe = "recognition:mocap_skeleton" + ("_held_out" if config.held_out_clips else "")
     card = {
         "schema": CARD_SCHEMA,
         "name": "mocap_skeleton",
@@ -134,8 +133,8 @@ def train(config: MocapSkeletonConfig, run: RunDirectory) -> None:
         "network": network_settings,
         "calibration": calibration,
         "training": {
-            "recipe": recipe,
-            "command": f"tubelet train {recipe} --out RUN",
+            "recipe": config.recipe,
+            "command": f"tubelet train {config.recipe} --out RUN",
             "config": to_json(config),
             "class_shares": dict(zip(LABELS, [round(float(share), 5) for share in shares], strict=True)),
             "examples_sha256": examples.digest(),
