@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from tubelet.errors import ConfigError
@@ -24,6 +25,7 @@ def read_frames(
     end_s: float | None = None,
     prefetch: int = 0,
     timeout_s: float = 10.0,
+    on_decoded: Callable[[float], None] | None = None,
 ) -> Iterator[Frame]:
     """Frames of a file, a camera or a network stream, in display order.
 
@@ -36,6 +38,7 @@ def read_frames(
         prefetch: How many frames a thread decodes ahead while the caller works on one; 0 decodes when asked. Each
             takes the memory of one picture.
         timeout_s: How long a network stream may be silent.
+        on_decoded: Called with the seconds that each frame of a file took to decode, in whatever thread decodes.
 
     Raises:
         VideoReadError: The source cannot be read, or not to its end.
@@ -47,6 +50,8 @@ def read_frames(
     if found.is_live and start_s:
         raise ConfigError(f"{found.label}: a live source begins now; leave out the start time ({start_s:g} s)")
     frames = _frames(found, start_s, end_s, timeout_s)
+    if on_decoded is not None and not found.is_live:
+        frames = _timed(frames, on_decoded)
     return _ahead(frames, prefetch) if prefetch else frames
 
 
@@ -62,6 +67,22 @@ def _frames(
         if end_s is not None and frame.time_s >= end_s:
             return
         yield frame
+
+
+def _timed(
+    frames: Generator[Frame, None, None], on_decoded: Callable[[float], None]
+) -> Generator[Frame, None, None]:
+    """The same frames, telling what each cost."""
+    try:
+        while True:
+            started = time.perf_counter()
+            frame = next(frames, None)
+            on_decoded(time.perf_counter() - started)
+            if frame is None:
+                return
+            yield frame
+    finally:
+        frames.close()
 
 
 def _newest(frames: Iterator[Frame], size: int) -> Iterator[Frame]:
