@@ -65,6 +65,11 @@ def draw_body(rng: np.random.Generator, size: tuple[float, float] = (0.8, 1.12))
     return body.scaled(rng.uniform(*size))
 
 
+def leg_share(body: humanoid.Body) -> float:
+    """Share of the legs in the height from ankles to neck: what tells proportions apart, whatever the size."""
+    return body.leg / (body.leg + body.waist + body.chest)
+
+
 def trimmed(motion: Motion) -> Motion:
     """A motion without the waiting before and after it."""
     if motion.label in _KEEPS_GOING:
@@ -75,10 +80,37 @@ def trimmed(motion: Motion) -> Motion:
     return replace(motion, loops=False, root_m=motion.root_m[start:end], rotations=motion.rotations[start:end])
 
 
+def split_in_time(motion: Motion, share: float, gap_s: float = 0.1) -> tuple[Motion, Motion]:
+    """The first and the last part of a clip, without waiting before and after it, and with no frame in common.
+
+    Args:
+        motion: A clip that shows its action throughout, so that each part shows it too.
+        share: Of the clip that the last part gets.
+        gap_s: Time between the two that neither has, for neighbouring frames are nearly alike.
+    """
+    whole = trimmed(motion)
+    # The last frame of a file that loops is the first one again.
+    frames = len(whole) - motion.loops
+    cut = round(frames * (1 - share))
+    parts = ("first", 0, cut - round(gap_s * motion.fps)), ("last", cut, frames)
+    first, last = (
+        replace(
+            whole,
+            name=f"{motion.name}:{name}",
+            source_clip=f"{motion.source_clip}:{name}",
+            loops=False,
+            root_m=whole.root_m[start:end],
+            rotations=whole.rotations[start:end],
+        )
+        for name, start, end in parts
+    )
+    return first, last
+
+
 def perform_clip(rng: np.random.Generator, motion: Motion, seconds: float) -> Motion:
     """One performance of a motion-capture clip: faster or slower, and never twice quite the same."""
     pace = rng.uniform(0.7, 1.4)
-    if motion.label in _KEEPS_GOING:
+    if motion.label in _KEEPS_GOING and motion.loops:
         motion = looped(motion, max(seconds * pace, 1.0))
     frames = max(8, int(motion.duration_s / pace * FPS))
     root, rotations = motion.at(np.arange(frames) / FPS * pace)
@@ -95,9 +127,11 @@ class Script:
 
     Args:
         clips: Motion-capture clips to draw from; classes without a clip do not occur, except the procedural ones.
+        leg_shares: Only bodies whose `leg_share` is at least the first and below the second number.
     """
 
-    def __init__(self, clips: Sequence[Motion]) -> None:
+    def __init__(self, clips: Sequence[Motion], leg_shares: tuple[float, float] = (0.0, 1.0)) -> None:
+        self._leg_shares = leg_shares
         self._clips: dict[str, list[Motion]] = {}
         for clip in clips:
             self._clips.setdefault(clip.label, []).append(trimmed(clip))
@@ -114,7 +148,14 @@ class Script:
                 more = more[int(rng.integers(len(more))) :]  # the camera may be late
             motions += more
             lasted = sum(motion.duration_s for motion in motions)
-        return join(rng, motions, draw_body(rng))
+        return join(rng, motions, self._body(rng))
+
+    def _body(self, rng: np.random.Generator) -> humanoid.Body:
+        low, high = self._leg_shares
+        while True:
+            body = draw_body(rng)
+            if low <= leg_share(body) < high:
+                return body
 
     def _motion(self, rng: np.random.Generator, label: str, seconds: float, stance: everyday.Stance) -> Motion:
         if label in EVERYDAY_ACTIONS:

@@ -12,7 +12,8 @@ from tubelet.datasets.performances import LABELS
 from tubelet.methods.recognition.action_model import load_action_model
 from tubelet.methods.recognition.examples import Examples, draw_examples
 from tubelet.methods.recognition.recipes import MocapSkeletonConfig
-from tubelet.methods.recognition.train import as_expected, load_motions, split_clips, validation_drawing
+from tubelet.methods.recognition.split import hold_outs, split_clips, validation_drawing
+from tubelet.methods.recognition.train import as_expected, load_motions
 from tubelet.metrics.calibration import expected_calibration_error, risk_coverage
 from tubelet.metrics.classification import class_scores, confusion_matrix
 from tubelet.metrics.intervals import Estimate, ratio_interval
@@ -60,7 +61,12 @@ def report_on(
             value=expected_calibration_error(confidence[usual], right[usual]), n=int(shown.sum())
         ),
     }
-    held = "held-out clips and directions of view" if config.held_out_clips else "the clips it was trained on"
+    held = (
+        "clips and time spans that training left out where a class has them (details: hold_out), all filmed from a "
+        "side and on body proportions that it left out"
+        if config.held_out_clips
+        else "the clips it was trained on"
+    )
     return Report(
         title="Skeleton action model on synthetic people",
         metrics=metrics,
@@ -76,6 +82,7 @@ def report_on(
         command=f"tubelet train {config.recipe} --out RUN && tubelet evaluate RUN",
         details={
             "min_score": min_score,
+            "hold_out": hold_outs(config),
             "classes": _per_class(labels, best, decided),
             "abstention": _curve(confidence, right, shown),
         },

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int, Int64
+from jaxtyping import Bool, Float, Float32, Int, Int64
 
 from tubelet.datasets.mocap import Motion
 from tubelet.datasets.performances import NO_LABEL, Script
 from tubelet.datasets.virtual_camera import Footage, clutter, film
 from tubelet.methods.recognition.preprocess import FEATURE_NAMES, NUM_FEATURES, RATE_HZ, features, frame_range
 from tubelet.runs import Progress
+from tubelet.skeletons import HUMANOID_15
 
 _JOINT_RATE_HZ = 30.0
 _CHUNK = 32
@@ -58,7 +59,9 @@ class Drawing:
         severity: Factor on the landmark model's imperfections.
         clutter: Share of examples in which there is no person at all.
         azimuth_deg: A range of directions of view, mirror images included; 0 is from behind. None: all directions.
-        inside_azimuth: Film from that range only, or from everywhere else only.
+        inside_azimuth: Film from that range only, or from everywhere else only. Moments at which the person turned
+            so that the view is another do not count.
+        leg_shares: Bodies of these proportions only: `leg_share` is at least the first and below the second number.
     """
 
     seed: int
@@ -68,6 +71,7 @@ class Drawing:
     clutter: float = 0.04
     azimuth_deg: tuple[float, float] | None = None
     inside_azimuth: bool = True
+    leg_shares: tuple[float, float] = (0.0, 1.0)
 
     @property
     def frames(self) -> int:
@@ -108,7 +112,7 @@ def draw_examples(clips: Sequence[Motion], drawing: Drawing, count: int, *, num_
 
 def _draw_chunk(job: tuple[list[Motion], Drawing, int, int]) -> Examples:
     clips, drawing, start, end = job
-    script = Script(clips)
+    script = Script(clips, drawing.leg_shares)
     size = (end - start) * drawing.views
     out = Examples(
         features=np.zeros((size, NUM_FEATURES, drawing.frames), np.float32),
@@ -122,24 +126,53 @@ def _draw_chunk(job: tuple[list[Motion], Drawing, int, int]) -> Examples:
             row = (number - start) * drawing.views + view
             if rng.random() < drawing.clutter:
                 nothing = np.full(1, NO_LABEL)
-                _fill(out, row, clutter(rng, drawing.seconds), nothing, np.zeros(1, dtype=bool), rng)
+                _fill(out, row, clutter(rng, drawing.seconds), nothing, np.ones(1), rng)
                 continue
-            footage, offset = film(
-                rng, performance.joints_m, azimuth_rad=_azimuth(rng, drawing), severity=drawing.severity
-            )
-            _fill(out, row, footage, performance.labels[offset:], performance.near_change[offset:], rng)
+            azimuth = _azimuth(rng, drawing, performance.joints_m)
+            footage, offset = film(rng, performance.joints_m, azimuth_rad=azimuth, severity=drawing.severity)
+            weights = np.where(performance.near_change, _BLEND_WEIGHT, 1.0)
+            weights = weights * allowed_views(drawing, performance.joints_m, azimuth)
+            _fill(out, row, footage, performance.labels[offset:], weights[offset:], rng)
     return out
 
 
-def _azimuth(rng: np.random.Generator, drawing: Drawing) -> float:
-    """A direction of view in radians that the drawing allows."""
+def _facing(joints_m: Float[np.ndarray, "time 15 3"]) -> Float[np.ndarray, "time 2"]:
+    """Where the person's front points, along x and z, as unit vectors: square to the line through both hips."""
+    across = joints_m[:, HUMANOID_15.index("right_hip")] - joints_m[:, HUMANOID_15.index("left_hip")]
+    front = np.stack([across[:, 2], -across[:, 0]], axis=1)
+    return np.asarray(front / np.maximum(np.linalg.norm(front, axis=1, keepdims=True), 1e-9))
+
+
+def view_deg(joints_m: Float[np.ndarray, "time 15 3"], azimuth_rad: float) -> Float[np.ndarray, " time"]:
+    """The side from which a camera that looks in this direction sees the person at each moment.
+
+    0 is from behind, 180 from the front; left and right are not told apart.
+    """
+    along = _facing(joints_m) @ np.array([np.cos(azimuth_rad), np.sin(azimuth_rad)])
+    return np.asarray(np.degrees(np.arccos(np.clip(along, -1, 1))))
+
+
+def allowed_views(
+    drawing: Drawing, joints_m: Float[np.ndarray, "time 15 3"], azimuth_rad: float
+) -> Bool[np.ndarray, " time"]:
+    """Moments at which this camera sees the person from a side that the drawing allows."""
+    if drawing.azimuth_deg is None:
+        return np.ones(len(joints_m), dtype=bool)
+    low, high = drawing.azimuth_deg
+    seen = view_deg(joints_m, azimuth_rad)
+    return np.asarray(((seen >= low) & (seen < high)) == drawing.inside_azimuth)
+
+
+def _azimuth(rng: np.random.Generator, drawing: Drawing, joints_m: Float[np.ndarray, "time 15 3"]) -> float:
+    """A direction of view in radians that the drawing allows; a range is relative to where the person mostly faces."""
     if drawing.azimuth_deg is None:
         return float(rng.uniform(0, 2 * np.pi))
     low, high = drawing.azimuth_deg
+    x, z = _facing(joints_m).mean(axis=0)
     while True:
         degrees = rng.uniform(0, 180)
         if (low <= degrees < high) == drawing.inside_azimuth:
-            return float(np.radians(degrees) * rng.choice([-1, 1]))
+            return float(np.arctan2(z, x) + np.radians(degrees) * rng.choice([-1, 1]))
 
 
 def _fill(
@@ -147,7 +180,7 @@ def _fill(
     row: int,
     footage: Footage,
     labels: Int[np.ndarray, " moments"],
-    near: Bool[np.ndarray, " moments"],
+    weights: Float[np.ndarray, " moments"],
     rng: np.random.Generator,
 ) -> None:
     """Write one example into a row: a stretch at random where there is more footage than fits."""
@@ -161,4 +194,4 @@ def _fill(
     out.features[row, :, : end - first] = columns
     out.labels[row, : end - first] = labels[place]
     is_boxed = columns[FEATURE_NAMES.index("box_known")] > 0
-    out.weights[row, : end - first] = np.where(near[place], _BLEND_WEIGHT, 1.0) * is_boxed
+    out.weights[row, : end - first] = weights[place] * is_boxed

@@ -19,10 +19,11 @@ from tubelet.datasets.everyday import EVERYDAY_ACTIONS
 from tubelet.datasets.mocap import Motion, read_motion
 from tubelet.datasets.performances import LABELS, NO_LABEL
 from tubelet.methods.recognition.action_model import save_action_model
-from tubelet.methods.recognition.examples import Drawing, Examples, draw_examples
+from tubelet.methods.recognition.examples import Examples, draw_examples
 from tubelet.methods.recognition.model_card import CARD_SCHEMA, class_evidence
 from tubelet.methods.recognition.preprocess import FEATURE_NAMES, MARGIN_S, MAX_GAP_S, NUM_FEATURES, RATE_HZ
 from tubelet.methods.recognition.recipes import ACROBATIC_SHARE, EVERYDAY_SHARE, EXPECTED_SHARES, MocapSkeletonConfig
+from tubelet.methods.recognition.split import split_clips, training_drawing, validation_drawing
 from tubelet.metrics.calibration import abstention_threshold, fit_temperature
 from tubelet.models.skeleton import SkeletonTCN
 from tubelet.runs import RunDirectory, installed_versions
@@ -48,35 +49,6 @@ class Batch:
 def load_motions() -> list[Motion]:
     """All human clips of the pinned pybullet wheel, fetched where they are not in the cache."""
     return [read_motion(weights.fetch(item)) for item in weights.MOTIONS]
-
-
-def training_drawing(config: MocapSkeletonConfig) -> Drawing:
-    """How training examples are drawn."""
-    return Drawing(
-        seed=config.seed,
-        views=config.views,
-        severity=config.severity,
-        azimuth_deg=config.held_out_azimuth_deg,
-        inside_azimuth=False,
-    )
-
-
-def validation_drawing(config: MocapSkeletonConfig, stream: int) -> Drawing:
-    """How examples are drawn that training does not see; streams 1 (calibration) and 2 (evaluation) are independent."""
-    return Drawing(
-        seed=config.seed + 1_000_003 * stream,
-        views=1,
-        azimuth_deg=config.held_out_azimuth_deg,
-        inside_azimuth=config.held_out_azimuth_deg is not None,
-    )
-
-
-def split_clips(clips: list[Motion], config: MocapSkeletonConfig) -> tuple[list[Motion], list[Motion]]:
-    """Clips for training and for validation: held-out ones replace the others of their class."""
-    held = set(config.held_out_clips)
-    training = [clip for clip in clips if clip.source_clip not in held]
-    labels = {clip.label for clip in clips if clip.source_clip in held}
-    return training, [clip for clip in clips if clip.source_clip in held or clip.label not in labels]
 
 
 def train(config: MocapSkeletonConfig, run: RunDirectory) -> None:
