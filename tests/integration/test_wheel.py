@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import subprocess
 import sys
-import sysconfig
 import tarfile
 import zipfile
+from email.parser import Parser
 from pathlib import Path
 
-import numpy as np
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import tubelet
 
@@ -48,17 +50,42 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An interpreter whose environment holds the wheel and borrows the dependencies from the tests' environment."""
+    """An interpreter whose environment holds the wheel, and of the tests' environment only what the wheel requires."""
     folder = tmp_path_factory.mktemp("installed") / "env"
     _run(sys.executable, "-m", "venv", "--without-pip", folder)
     interpreter = folder / "bin" / "python"
     _run(sys.executable, "-m", "pip", "--python", interpreter, "install", "--quiet", "--no-deps", "--no-index", wheel)
     (site_packages,) = folder.glob("lib/python*/site-packages")
-    # A folder in a .pth file is searched after the environment's own, and .pth files inside it, such as the one of the
-    # editable tubelet, are not read.
-    borrowed = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), str(Path(np.__file__).parents[1])}
-    (site_packages / "borrowed.pth").write_text("\n".join(sorted(borrowed)), encoding="utf-8")
+    metadata = zipfile.ZipFile(wheel).read(f"tubelet-{tubelet.__version__}.dist-info/METADATA").decode()
+    for distribution in _requirements(Parser().parsestr(metadata).get_all("Requires-Dist", [])):
+        _borrow(distribution, site_packages)
     return interpreter
+
+
+def _requirements(lines: list[str]) -> list[importlib.metadata.Distribution]:
+    """What pip would install for these requirements, as it is installed here."""
+    done: dict[tuple[str, frozenset[str]], importlib.metadata.Distribution] = {}
+    todo = [(line, frozenset({""})) for line in lines]
+    while todo:
+        line, extras = todo.pop()
+        requirement = Requirement(line)
+        key = (canonicalize_name(requirement.name), frozenset(requirement.extras | {""}))
+        asked = requirement.marker is None or any(requirement.marker.evaluate({"extra": extra}) for extra in extras)
+        if asked and key not in done:
+            done[key] = importlib.metadata.distribution(requirement.name)
+            todo += [(needed, key[1]) for needed in done[key].requires or []]
+    return list({name: distribution for (name, _), distribution in done.items()}.values())
+
+
+def _borrow(distribution: importlib.metadata.Distribution, site_packages: Path) -> None:
+    """Links one distribution's files, and no other's, into an environment."""
+    files = distribution.files
+    assert files, f"{distribution.name} does not say which files it consists of"
+    for top in {file.parts[0] for file in files} - {"..", "__pycache__"}:
+        source = Path(str(distribution.locate_file(top)))
+        # A folder that several distributions share comes whole with the first of them.
+        if not (site_packages / top).exists():
+            (site_packages / top).symlink_to(source, target_is_directory=source.is_dir())
 
 
 def _run(*command: str | Path, cwd: Path | None = None) -> str:
@@ -90,6 +117,13 @@ def test_the_wheel_says_its_version_licence_and_command(wheel: Path) -> None:
     assert "License-Expression: Apache-2.0\n" in metadata
     assert "tubelet = tubelet.cli.main:main" in archive.read(f"{info}/entry_points.txt").decode()
     assert "Apache License" in archive.read(f"{info}/licenses/LICENSE").decode()
+
+
+def test_nothing_but_what_the_wheel_requires_is_in_its_environment(python: Path) -> None:
+    program = "import importlib.metadata, json; print(json.dumps([d.name for d in importlib.metadata.distributions()]))"
+    present = {canonicalize_name(name) for name in json.loads(_run(python, "-c", program))}
+    assert {"tubelet", "torch", "numpy", "rich", "filelock"} <= present
+    assert present & {"pytest", "hypothesis", "beartype", "scikit-learn", "imageio-ffmpeg", "psutil"} == set()
 
 
 def test_every_module_of_the_installed_wheel_can_be_imported(python: Path, tmp_path: Path) -> None:
