@@ -6,13 +6,16 @@ import csv
 import json
 import os
 import signal
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from scenes import ColourDetector, write_scene
+from scenes import ColourDetector, scene, write_scene
 
+from tubelet import Frame, VideoReadError
 from tubelet.cli.main import main
+from tubelet.methods.recognition.draw import Annotator
 
 pytestmark = pytest.mark.usefixtures("stand_ins")
 
@@ -146,3 +149,90 @@ def test_two_sources_of_one_name_keep_apart(clip: Path, tmp_path: Path) -> None:
     assert (out / "scene" / "annotated.mp4").is_file()
     assert (out / "scene-2" / "annotated.mp4").is_file()
     assert {row["source"] for row in rows_of(out / "actions.csv")} == {str(clip), str(other)}
+
+
+def test_a_source_that_cannot_honour_an_option_does_not_stop_the_others(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = write_scene(tmp_path / "short.mp4", 30)
+    out = tmp_path / "out"
+    assert main(["recognize", str(short), str(clip), "--start", "2", "--out", str(out), "--no-video"]) == 1
+    document = json.loads((out / "actions.json").read_text(encoding="utf-8"))
+    assert [failure["source"] for failure in document["failures"]] == [str(short)]
+    assert [source["source"] for source in document["sources"]] == [str(clip)]
+    assert f"{clip}: 2.0 to 5.0 s" in capsys.readouterr().out
+
+
+def test_a_full_disk_is_a_listed_failure(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tubelet.methods.recognition.commands.draw_video", full)
+    out = tmp_path / "out"
+    assert main(["recognize", str(clip), "--out", str(out)]) == 1
+    document = json.loads((out / "actions.json").read_text(encoding="utf-8"))
+    assert "No space left" in document["failures"][0]["message"]
+    assert len(document["sources"]) == 1  # what was recognised is kept
+
+
+def test_ctrl_c_while_drawing_keeps_the_results_and_drops_the_video(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw = Annotator.draw
+    drawn = 0
+
+    def interrupted(self: Annotator, *arguments: object) -> object:
+        nonlocal drawn
+        drawn += 1
+        if drawn == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+        return draw(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Annotator, "draw", interrupted)
+    out = tmp_path / "out"
+    assert main(["recognize", str(clip), "--out", str(out)]) == 130
+    assert drawn < 10
+    assert {path.name for path in (out / "scene").iterdir()} == {"actions.vtt", "actions.srt"}
+    assert len(rows_of(out / "actions.csv")) >= 2
+
+
+def test_a_live_source_prints_events_as_json_lines_and_its_failure_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def camera(_name: str) -> Iterator[Frame]:
+        yield from scene(150)
+        raise VideoReadError("0", "unavailable", "the camera gives no pictures; check its cable", 5.0)
+
+    monkeypatch.setattr("tubelet.video.streaming.camera_frames", camera)
+    monkeypatch.setattr("tubelet.video.streaming._LIVE_BUFFER", 1000)
+    assert main(["recognize", "0", "--json"]) == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {line["event"] for line in lines} == {"begin", "end", "failure"}
+    assert lines[-1]["cause"] == "unavailable"
+    assert sum(line["event"] == "begin" for line in lines) == sum(line["event"] == "end" for line in lines)
+
+
+def test_a_live_source_prints_lines_for_people_and_a_table_at_its_end(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tubelet.video.streaming.camera_frames", lambda _name: scene(150))
+    monkeypatch.setattr("tubelet.video.streaming._LIVE_BUFFER", 1000)
+    assert main(["recognize", "0", "--out", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr().out
+    assert "person 1" in printed
+    assert "begins" in printed
+    assert "probability" in printed
+    assert not (tmp_path / "out" / "camera-0" / "annotated.mp4").exists()
+
+
+def test_a_name_that_is_not_utf8_is_written_readably(clip: Path, tmp_path: Path) -> None:
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.mp4"))
+    os.link(clip, odd)
+    out = tmp_path / "out"
+    assert main(["recognize", str(odd), "--out", str(out), "--no-video"]) == 0
+    assert {row["source"] for row in rows_of(out / "actions.csv")} == {f"{tmp_path}/caf\\xe9.mp4"}
+
+
+def test_an_empty_name_for_the_results_is_refused(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recognize", str(clip), "--out", ""]) == 2
+    assert "name a folder" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
 
@@ -77,6 +78,9 @@ def _number(text: str) -> float:
 def run(arguments: argparse.Namespace) -> int:
     """Recognises all sources; failures of single sources are listed at the end and make the exit code 1."""
     from tubelet.methods.recognition.commands import recognize_sources
+    from tubelet.video.sources import without_password
 
-    command = shlex.join(["tubelet", *sys.argv[1:]])
+    # File names need not be UTF-8, and addresses may hold passwords: neither may reach a result as it is.
+    words = [os.fsencode(word).decode("utf-8", "backslashreplace") for word in sys.argv[1:]]
+    command = shlex.join(["tubelet", *(without_password(word) for word in words)])
     return recognize_sources(arguments, command=command)

@@ -8,9 +8,10 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from types import FrameType
 
-from tubelet.errors import ConfigError, VideoReadError
+from tubelet.errors import ConfigError, TubeletError, VideoReadError
 from tubelet.methods.recognition.documents import Failure, actions_document, event_document, now_utc
 from tubelet.methods.recognition.draw import draw_video
 from tubelet.methods.recognition.outputs import ResultWriter, SourceWriter
@@ -73,6 +74,8 @@ def _check(options: argparse.Namespace) -> None:
     start_s = options.start or 0.0
     if options.end is not None and options.end <= start_s:
         raise ConfigError(f"--end is {options.end:g} s; it must be later than --start ({start_s:g} s)")
+    if options.out is not None and not options.out.strip():
+        raise ConfigError("--out is empty; name a folder")
     for name, given in (("--overwrite", options.overwrite), ("--no-video", options.no_video)):
         if given and options.out is None:
             raise ConfigError(f"{name} is for results in a folder; name the folder with --out DIR")
@@ -115,19 +118,28 @@ class _Job:
 
     def do(self, source: Source) -> None:
         """Recognises one source and writes what belongs to it."""
-        self._prints_events = source.is_live and self._options.json
+        self._prints_events = source.is_live
+        draws = not (self._options.no_video or source.is_live)
         try:
-            if self._results is None:
-                self._recognize(source, None)
-            else:
-                with self._results.source(source.label) as sink:
+            if self._results is not None:
+                with self._results.source(source.label, keeps_rows=draws) as sink:
                     self._recognize(source, sink)
-                    self._draw(source, sink)
-        except VideoReadError as error:
+                    if draws and not self.is_interrupted:
+                        self._draw(source, sink)
+            elif source.is_live and self._options.json:
+                self._follow(source)
+            else:
+                self._recognize(source, None)
+        except (TubeletError, OSError) as error:
             self._failures.append(Failure.of(source.label, error))
             if self._results is not None:
                 self._results.fail(source.label, error)
             _say(f"error: {error}")
+
+    def _follow(self, source: Source) -> None:
+        """Prints the events of a source that may never end, and keeps nothing."""
+        for event in self._recognizer.stream(source, end_s=self._options.end, should_stop=lambda: self.is_interrupted):
+            self._tell(source.label, event)
 
     def _recognize(self, source: Source, sink: SourceWriter | None) -> None:
         task = self._progress.add(source.label, total=self._expected_frames(source), unit="frames")
@@ -159,11 +171,11 @@ class _Job:
 
     def _draw(self, source: Source, sink: SourceWriter) -> None:
         """Draws the annotated video in a second pass, which live sources do not have."""
-        if self._options.no_video or source.is_live or self.is_interrupted or sink.recognition is None:
+        if sink.recognition is None:
             return
         path = sink.media_path("annotated.mp4")
         task = self._progress.add(f"drawing {path.name}", total=sink.recognition.num_frames, unit="frames")
-        draw_video(
+        offset_s = draw_video(
             source.name,
             sink.rows(),
             sink.recognition,
@@ -171,9 +183,11 @@ class _Job:
             start_s=self._options.start,
             end_s=self._options.end,
             on_frame=task.advance,
+            should_stop=lambda: self.is_interrupted,
         )
         task.finish()
-        sink.add_video(path, offset_s=self._options.start or 0.0)
+        if offset_s is not None:
+            sink.add_video(path, offset_s=offset_s)
 
     def _expected_frames(self, source: Source) -> float | None:
         if source.is_live:
@@ -183,15 +197,24 @@ class _Job:
         return max(round((end_s - (self._options.start or 0.0)) * info.average_fps), 1)
 
     def _tell(self, source: str, event: ActionEvent) -> None:
-        if self._prints_events:
+        """One line per event of a live source."""
+        if not self._prints_events:
+            return
+        if self._options.json:
             print(json.dumps(event_document(source, event), ensure_ascii=False, allow_nan=False), flush=True)
+        else:
+            verb = "begins" if event.kind == "begin" else "ends"
+            print(f"{event.time_s:>9.2f}s  person {event.track_id:<4} {event.label:<14} {verb}", flush=True)
 
     def report(self, command: str) -> int:
         """Prints the result and the failures, and gives the exit code."""
-        if self._options.json and not self._prints_events:
+        if self._options.json and self._prints_events:
+            for failure in self._failures:  # the reader of the lines must see it too
+                print(json.dumps({"event": "failure", **asdict(failure)}, ensure_ascii=False), flush=True)
+        elif self._options.json:
             document = actions_document(self._recognitions, self._failures, command=command, created=now_utc())
             print(json.dumps(document, ensure_ascii=False, allow_nan=False))
-        elif not self._options.json:
+        else:
             for recognition in self._recognitions:
                 print(to_table(recognition))
         if self._failures:
@@ -207,7 +230,9 @@ class _Job:
 
 def to_table(recognition: Recognition) -> str:
     """One line per segment, for a person to read."""
-    head = f"{recognition.source}: {recognition.duration_s:.1f} s, {len(recognition.track_ids)} people"
+    start_s = recognition.settings.get("start_s") or 0.0
+    span = f"{start_s:.1f} to {recognition.duration_s:.1f} s" if start_s else f"{recognition.duration_s:.1f} s"
+    head = f"{recognition.source}: {span}, {len(recognition.track_ids)} people"
     if not recognition.segments:
         return f"{head}\n  nobody was found"
     lines = [head, f"  {'person':>6}  {'from':>8}  {'to':>8}  {'label':<14} {'probability':>11}"]

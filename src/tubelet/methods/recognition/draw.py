@@ -10,7 +10,7 @@ import bisect
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from time import perf_counter
 
@@ -200,6 +200,10 @@ class Annotator:
         return plate
 
 
+class _StoppedError(Exception):
+    """Drawing was asked to stop."""
+
+
 def draw_video(
     source: str,
     rows: Iterable[TrackRow],
@@ -209,7 +213,8 @@ def draw_video(
     start_s: float | None = None,
     end_s: float | None = None,
     on_frame: Callable[[], object] | None = None,
-) -> float:
+    should_stop: Callable[[], bool] | None = None,
+) -> float | None:
     """Writes the annotated video of a file in a second pass over it.
 
     Args:
@@ -220,10 +225,11 @@ def draw_video(
         start_s: As in the first pass.
         end_s: As in the first pass.
         on_frame: Called after each frame: for progress.
+        should_stop: Asked at every frame; when true, drawing ends and no video is written.
 
     Returns:
-        The time in the source at which the annotated video begins, seconds. The time spent is added to
-        `recognition.timings_s` as `draw` and `encode`; decoding goes on beside them.
+        The time in the source at which the annotated video begins, seconds; None if it was stopped. The time spent is
+        added to `recognition.timings_s` as `draw` and `encode`; decoding goes on beside them.
 
     Raises:
         VideoReadError: The file cannot be read to the end; nothing is written then.
@@ -234,8 +240,10 @@ def draw_video(
     writer: VideoWriter | None = None
     offset_s = 0.0
     draw_s = encode_s = 0.0
-    with ExitStack() as stack:
+    with suppress(_StoppedError), ExitStack() as stack:
         for frame in read_frames(source, start_s=start_s, end_s=end_s, prefetch=_PREFETCH):
+            if should_stop is not None and should_stop():
+                raise _StoppedError  # through the writer, which drops what it has
             start = perf_counter()
             if annotator is None or writer is None:
                 annotator = Annotator(recognition, width=frame.image.shape[1], height=frame.image.shape[0])
@@ -249,6 +257,8 @@ def draw_video(
             draw_s += drawn - start
             if on_frame is not None:
                 on_frame()
+    if should_stop is not None and should_stop():
+        return None
     if writer is None:
         raise VideoReadError(source, "no_frames", "no picture was found to draw into; check --start and --end")
     recognition.timings_s.update(draw=draw_s, encode=encode_s)

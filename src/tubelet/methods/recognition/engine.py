@@ -92,6 +92,10 @@ class EngineState:
     timings_s: dict[str, float] = field(default_factory=dict)
     num_people: int = 0
 
+    def add_decoding(self, seconds: float) -> None:
+        """Counts time that another thread spent on decoding."""
+        self.timings_s["decode"] = self.timings_s.get("decode", 0.0) + seconds
+
 
 @dataclass
 class _Person:
@@ -178,15 +182,12 @@ class Engine:
         analysed_s = detected_s = -math.inf
         iterator = iter(frames)
         while True:
-            start = perf_counter()
             try:
                 frame = next(iterator, None)
             except VideoReadError:
                 if chunk.decoded:
                     yield chunk
                 raise
-            finally:
-                self._spend("decode", start)
             if frame is None:
                 break
             is_analysed = _is_due(frame.time_s, analysed_s, self._analysis_hz)

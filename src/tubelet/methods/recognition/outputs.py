@@ -118,11 +118,12 @@ class ResultWriter:
                 self.directory.rmdir()
 
     @contextmanager
-    def source(self, name: str) -> Iterator[SourceWriter]:
+    def source(self, name: str, *, keeps_rows: bool = True) -> Iterator[SourceWriter]:
         """Write the results of one source; what is not finished when an error passes through is dropped.
 
         Args:
             name: One of the sources given to the writer.
+            keeps_rows: Whether rows will be read back, for drawing; they take half a kilobyte each on disk meanwhile.
 
         Yields:
             The place for rows, for the finished recognition, and for the annotated video.
@@ -131,7 +132,8 @@ class ResultWriter:
             raise ValueError(f"{name!r} was not announced; announced: {', '.join(map(repr, self.stems))}")
         workshop = self._workshop / self.stems[name]
         workshop.mkdir()
-        writer = SourceWriter(name, media_directory=self.directory / self.stems[name], workshop=workshop)
+        media = self.directory / self.stems[name]
+        writer = SourceWriter(name, media_directory=media, workshop=workshop, keeps_rows=keeps_rows)
         try:
             yield writer
             if writer.recognition is None:
@@ -146,6 +148,9 @@ class ResultWriter:
     def fail(self, name: str, error: Exception) -> None:
         """List a source among the failures; the other sources go on."""
         self.failures.append(Failure.of(name, error))
+        if name not in (recognition.source for recognition in self.recognitions):
+            for stale in MEDIA_FILES:  # of an earlier command: they would go on saying what is not known now
+                (self.directory / self.stems[name] / stale).unlink(missing_ok=True)
 
     def _check(self, overwrite: bool) -> None:
         if self.directory.exists() and not self.directory.is_dir():
@@ -215,7 +220,7 @@ class SourceWriter:
         media_directory: Where the files of this source alone go.
     """
 
-    def __init__(self, name: str, *, media_directory: Path, workshop: Path) -> None:
+    def __init__(self, name: str, *, media_directory: Path, workshop: Path, keeps_rows: bool = True) -> None:
         self.name = name
         self.media_directory = media_directory
         self.recognition: Recognition | None = None
@@ -224,7 +229,7 @@ class SourceWriter:
         self._quoted_source = csv_line((name,)).removesuffix("\n")
         self._tracks = self.tracks_path.open("w", encoding="utf-8", newline="")
         self._spool_path = workshop / "rows"
-        self._spool = RowSpool(self._spool_path)
+        self._spool = RowSpool(self._spool_path) if keeps_rows else None
         self._last_time_s = float("-inf")
 
     def add(self, row: TrackRow) -> None:
@@ -237,10 +242,17 @@ class SourceWriter:
             raise ValueError(f"rows must come in order of time: {row.time_s} s after {self._last_time_s} s")
         self._last_time_s = row.time_s
         self._tracks.write(tracks_csv_line(self._quoted_source, row))
-        self._spool.append(row)
+        if self._spool is not None:
+            self._spool.append(row)
 
     def rows(self) -> Iterator[TrackRow]:
-        """The rows so far, read back from disk with their landmarks."""
+        """The rows so far, read back from disk with their landmarks.
+
+        Raises:
+            ValueError: They were not kept.
+        """
+        if self._spool is None:
+            raise ValueError(f"the rows of {self.name!r} were not kept; ask for it with keeps_rows=True")
         return self._spool.rows()
 
     def finish(self, recognition: Recognition) -> None:
@@ -271,8 +283,9 @@ class SourceWriter:
     def close(self) -> None:
         """Close and remove what only this pass needed."""
         self._tracks.close()
-        self._spool.close()
-        self._spool_path.unlink()
+        if self._spool is not None:
+            self._spool.close()
+            self._spool_path.unlink()
 
 
 def unique_stems(sources: Sequence[str]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -24,9 +25,16 @@ from tubelet.video.sources import as_source
 _PREFETCH = 4  # frames decoded ahead in a thread
 
 RecognitionSource = (
-    VideoSource | str | os.PathLike[str] | int | Clip | UInt8[np.ndarray, "time height width 3"] | Iterable[Frame]
+    VideoSource
+    | str
+    | os.PathLike[str]
+    | int
+    | Clip
+    | UInt8[np.ndarray, "time height width 3"]
+    | Iterable[Frame]
+    | Iterable[UInt8[np.ndarray, "height width 3"]]
 )
-"""A file, camera index or `rtsp://` address, a clip, an array of RGB frames (with `fps`), or frames in order."""
+"""A file, camera index or `rtsp://` address, a clip, frames in order, or RGB arrays with `fps`."""
 
 
 class Recognizer:
@@ -141,7 +149,7 @@ class Recognizer:
                 up to there.
         """
         engine = self._engine()
-        name, info, frames = _open(source, fps=fps, start_s=start_s, end_s=end_s)
+        name, info, frames = _open(source, fps=fps, start_s=start_s, end_s=end_s, on_decoded=engine.state.add_decoding)
         result = Recognition(
             source=name,
             info=info,
@@ -180,16 +188,24 @@ class Recognizer:
         fps: float | None = None,
         start_s: float | None = None,
         end_s: float | None = None,
+        should_stop: Callable[[], bool] | None = None,
     ) -> Iterator[ActionEvent]:
         """Yields the beginning and end of every segment as soon as it is certain, about four seconds later.
 
-        The segments are those of `recognize` on the same frames.
+        The segments are those of `recognize` on the same frames. Nothing is kept, so a stream may run for ever.
+
+        Args:
+            source: As for `recognize`.
+            fps: Frames per second of arrays.
+            start_s: Begin here.
+            end_s: Stop before this.
+            should_stop: Asked at every frame; when true, reading ends there as if the source did.
 
         Raises:
             VideoReadError: If the source cannot be read, after the events up to there.
         """
         _, _, frames = _open(source, fps=fps, start_s=start_s, end_s=end_s)
-        for output in self._engine().run(frames):
+        for output in self._engine().run(_watched(frames, None, should_stop)):
             if isinstance(output, ActionEvent):
                 yield output
 
@@ -259,30 +275,55 @@ def _check_labels(labels: Iterable[str] | None, known: tuple[str, ...]) -> froze
 
 
 def _open(
-    source: RecognitionSource, *, fps: float | None, start_s: float | None, end_s: float | None
+    source: RecognitionSource,
+    *,
+    fps: float | None,
+    start_s: float | None,
+    end_s: float | None,
+    on_decoded: Callable[[float], None] | None = None,
 ) -> tuple[str, VideoInfo | None, Iterable[Frame]]:
     """Name, facts and frames of a source."""
-    if isinstance(source, np.ndarray):
-        if fps is None or not fps > 0:
-            raise ConfigError(f"fps is {fps}; an array of frames needs its frames per second, more than 0")
-        if source.ndim != 4 or source.shape[3] != 3 or source.dtype != np.uint8:
-            raise ValueError(f"the array is {source.dtype} {source.shape}; uint8 (time, height, width, 3) is needed")
-        times_s = np.arange(len(source)) / fps
-        return "array", None, _between(_numbered(source, times_s), start_s, end_s)
-    if fps is not None:
-        raise ConfigError(f"fps is {fps}; it is for arrays only, other sources carry their times")
-    if isinstance(source, Clip):
-        return str(source.source), None, _between(_numbered(source.frames, source.timestamps_s), start_s, end_s)
+    if fps is not None and not 0 < fps < math.inf:
+        raise ConfigError(f"fps is {fps}; frames per second are needed, more than 0")
     if isinstance(source, (VideoSource, str, os.PathLike, int)):
+        if fps is not None:
+            raise ConfigError(f"fps is {fps}; it is for arrays, a video carries its own times")
         found = as_source(source)
         info = None if found.is_live else probe(found.name)
-        return found.label, info, read_frames(found, start_s=start_s, end_s=end_s, prefetch=_PREFETCH)
-    return "frames", None, _between(source, start_s, end_s)
+        frames = read_frames(found, start_s=start_s, end_s=end_s, prefetch=_PREFETCH, on_decoded=on_decoded)
+        return found.label, info, frames
+    if isinstance(source, Clip):
+        times_s = (float(time_s) for time_s in source.timestamps_s)
+        return str(source.source), None, _between(_numbered(zip(source.frames, times_s, strict=True)), start_s, end_s)
+    name = "array" if isinstance(source, np.ndarray) else "frames"
+    return name, None, _between(_numbered(_with_times(source, fps)), start_s, end_s)
 
 
-def _numbered(images: UInt8[np.ndarray, "time height width 3"], times_s: np.ndarray) -> Iterator[Frame]:
-    for index, (image, time_s) in enumerate(zip(images, times_s, strict=True)):
-        yield Frame(image=image, time_s=float(time_s), index=index)
+def _with_times(
+    pictures: Iterable[Frame] | Iterable[UInt8[np.ndarray, "height width 3"]], fps: float | None
+) -> Iterator[tuple[UInt8[np.ndarray, "height width 3"], float]]:
+    """Pictures with the times that they carry or that `fps` gives them."""
+    for index, picture in enumerate(pictures):
+        if isinstance(picture, Frame):
+            yield picture.image, picture.time_s
+        elif not isinstance(picture, np.ndarray):
+            raise TypeError(f"picture {index} is a {type(picture).__name__}; a tubelet.Frame or an array is needed")
+        elif fps is None:
+            raise ConfigError("fps is missing; arrays have no times of their own, give frames per second")
+        else:
+            yield picture, index / fps
+
+
+def _numbered(pictures: Iterable[tuple[UInt8[np.ndarray, "height width 3"], float]]) -> Iterator[Frame]:
+    """Frames, counted here: the engine relies on numbers and times that rise."""
+    last_s = -math.inf
+    for index, (image, time_s) in enumerate(pictures):
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise ValueError(f"picture {index} is {image.dtype} {image.shape}; uint8 (height, width, 3) is needed")
+        if not time_s > last_s:
+            raise ValueError(f"picture {index} is at {time_s} s after one at {last_s} s; times must rise")
+        last_s = time_s
+        yield Frame(image=image, time_s=time_s, index=index)
 
 
 def _between(frames: Iterable[Frame], start_s: float | None, end_s: float | None) -> Iterator[Frame]:

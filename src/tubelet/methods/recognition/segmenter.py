@@ -26,7 +26,7 @@ class SegmenterSettings:
 
     Attributes:
         min_score: Abstain where the best class stays below this probability.
-        min_duration_s: A shorter stretch is taken into the one before it.
+        min_duration_s: A shorter stretch is taken into the one before it, or at the start of a life into the next.
         change_cost: Cost of a change of label in nats; 3 means that a change must make what is seen 20 times likelier.
         lag: Moments between a moment and the decision about it.
         num_runners_up: How many next classes a segment names.
@@ -42,6 +42,9 @@ class SegmenterSettings:
 @dataclass(frozen=True, kw_only=True)
 class ActionEvent:
     """Something that became certain about one person.
+
+    The label of a `begin` is what it looks like so far. The `end` is final, and may abstain where the whole segment did
+    not reach the threshold.
 
     Attributes:
         kind: `begin` when a label starts, `end` when its segment is complete.
@@ -66,6 +69,15 @@ class _Run:
     start_s: float
     total: Float64[np.ndarray, " classes"]
     count: int
+
+    def add(self, seen: Float64[np.ndarray, " classes"]) -> None:
+        self.total += seen
+        self.count += 1
+
+    @property
+    def mean(self) -> Float64[np.ndarray, " classes"]:
+        mean: Float64[np.ndarray, " classes"] = self.total / max(self.count, 1)
+        return mean
 
 
 class Segmenter:
@@ -95,8 +107,11 @@ class Segmenter:
         self._start_s = start_s
         self._scores: Float64[np.ndarray, " states"] | None = None
         self._waiting: deque[tuple[float, Float64[np.ndarray, " classes"], Int[np.ndarray, " states"]]] = deque()
+        self._first: _Run | None = None  # the stretch at the start of a life, until it is long enough to stand
         self._current: _Run | None = None
         self._pending: _Run | None = None
+        self._unknown: _Run | None = None  # complete but for what may follow: neighbours never have the same label
+        self._unknown_end_s = start_s
 
     def push(self, time_s: float, probabilities: Float[np.ndarray, " classes"]) -> list[ActionEvent]:
         """Takes in the class probabilities of the next moment."""
@@ -122,17 +137,18 @@ class Segmenter:
         events: list[ActionEvent] = []
         while self._waiting:
             events += self._decide()
-        if self._pending is not None and self._current is not None:
-            if end_s - self._pending.start_s >= self._settings.min_duration_s:
-                events += self._promote(self._current, self._pending)
-            else:
-                self._absorb()
-        if self._current is None:  # no moment was ever classified: the person was seen, the action was not
-            silent = np.zeros(len(self._labels))
-            self._current = _Run(len(self._labels), self._start_s, silent, 0)
+        if self._current is None:  # a life shorter than any segment, or without a single classified moment
+            nothing = _Run(len(self._labels), self._start_s, np.zeros(len(self._labels)), 0)
+            self._current = self._first or nothing
+            self._current.start_s = self._start_s
             events.append(self._begins(self._current))
-        events.append(self._ends(self._current, end_s))
-        self._current = None
+        pending, self._pending = self._pending, None
+        if pending is not None and end_s - pending.start_s >= self._settings.min_duration_s:
+            events += self._promote(self._current, pending)
+            self._current = pending
+        events += self._close(self._current, end_s)
+        if self._unknown is not None:
+            events.append(self._ends(self._unknown, self._unknown_end_s, UNKNOWN))
         return events
 
     def _decide(self) -> list[ActionEvent]:
@@ -147,58 +163,67 @@ class Segmenter:
 
     def _extend(self, state: int, time_s: float, seen: Float64[np.ndarray, " classes"]) -> list[ActionEvent]:
         if self._current is None:
-            self._current = _Run(state, self._start_s, seen.copy(), 1)
-            return [self._begins(self._current)]
+            return self._start(state, time_s, seen)
         if state == self._current.state:
-            self._absorb()
-            self._add(self._current, seen)
+            self._pending = None  # a stretch too short to stand alone belongs to the one before it
+            self._current.add(seen)
             return []
         if self._pending is None or self._pending.state != state:
-            self._absorb()
             self._pending = _Run(state, time_s, seen.copy(), 1)
         else:
-            self._add(self._pending, seen)
+            self._pending.add(seen)
         if time_s - self._pending.start_s >= self._settings.min_duration_s:
             return self._promote(self._current, self._pending)
         return []
 
-    @staticmethod
-    def _add(run: _Run, seen: Float64[np.ndarray, " classes"]) -> None:
-        run.total += seen
-        run.count += 1
-
-    def _absorb(self) -> None:
-        """A stretch too short to stand alone belongs to the one before it."""
-        if self._pending is not None and self._current is not None:
-            self._current.total += self._pending.total
-            self._current.count += self._pending.count
-        self._pending = None
+    def _start(self, state: int, time_s: float, seen: Float64[np.ndarray, " classes"]) -> list[ActionEvent]:
+        """The start of a life: the first stretch that is long enough begins there, and takes in what came before."""
+        if self._first is None or self._first.state != state:
+            self._first = _Run(state, time_s, seen.copy(), 1)
+        else:
+            self._first.add(seen)
+        if time_s - self._first.start_s < self._settings.min_duration_s:
+            return []
+        self._current, self._first = self._first, None
+        self._current.start_s = self._start_s
+        return [self._begins(self._current)]
 
     def _promote(self, current: _Run, pending: _Run) -> list[ActionEvent]:
         """The pending stretch is long enough: the current one ends where it starts."""
         self._current, self._pending = pending, None
-        return [self._ends(current, pending.start_s), self._begins(pending)]
+        return [*self._close(current, pending.start_s), self._begins(pending)]
+
+    def _close(self, run: _Run, end_s: float) -> list[ActionEvent]:
+        """Ends a stretch. One without a label waits for the next, since that may turn out to have none either."""
+        if run.state < len(self._labels) and run.mean[run.state] >= self._settings.min_score:
+            before = [] if self._unknown is None else [self._ends(self._unknown, self._unknown_end_s, UNKNOWN)]
+            self._unknown = None
+            return [*before, self._ends(run, end_s, self._labels[run.state])]
+        if self._unknown is None:
+            self._unknown = run
+        else:
+            self._unknown.total += run.total
+            self._unknown.count += run.count
+        self._unknown_end_s = end_s
+        return []
 
     def _begins(self, run: _Run) -> ActionEvent:
         label = UNKNOWN if run.state == len(self._labels) else self._labels[run.state]
         return ActionEvent(kind="begin", track_id=self._track_id, time_s=run.start_s, label=label)
 
-    def _ends(self, run: _Run, end_s: float) -> ActionEvent:
-        mean = run.total / max(run.count, 1)
-        order = np.argsort(-mean, kind="stable")
-        best = int(order[0]) if run.state == len(self._labels) else run.state
-        probability = float(mean[best])
-        abstains = run.state == len(self._labels) or probability < self._settings.min_score
-        others = [int(index) for index in order if index != best and mean[index] > 0]
+    def _ends(self, run: _Run, end_s: float, label: str) -> ActionEvent:
+        order = [int(index) for index in np.argsort(-run.mean, kind="stable")]
+        best = order[0] if label == UNKNOWN else run.state
+        others = [index for index in order if index != best and run.mean[index] > 0]
         segment = Segment(
             track_id=self._track_id,
             start_s=run.start_s,
             end_s=end_s,
-            label=UNKNOWN if abstains else self._labels[best],
-            probability=probability,
+            label=label,
+            probability=float(run.mean[best]),
             best_label=self._labels[best],
             runners_up=tuple(
-                (self._labels[index], float(mean[index])) for index in others[: self._settings.num_runners_up]
+                (self._labels[index], float(run.mean[index])) for index in others[: self._settings.num_runners_up]
             ),
         )
-        return ActionEvent(kind="end", track_id=self._track_id, time_s=end_s, label=segment.label, segment=segment)
+        return ActionEvent(kind="end", track_id=self._track_id, time_s=end_s, label=label, segment=segment)

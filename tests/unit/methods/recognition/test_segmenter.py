@@ -101,6 +101,24 @@ def test_segments_cover_life_without_overlap_whatever_comes(
     assert found[-1].end_s == pytest.approx(len(rows) / HZ)
     for before, after in pairwise(found):
         assert before.end_s == after.start_s
-    for item in found[1:]:
-        assert item.duration_s >= min_duration_s - 1e-9
-    assert all(item.abstained == (item.probability < min_score) or item.abstained for item in found)
+        assert before.label != after.label
+    if len(found) > 1:
+        assert min(item.duration_s for item in found) >= min_duration_s - 1e-9
+    assert all(item.abstained or item.probability >= min_score for item in found)
+
+
+def test_a_short_stretch_at_the_start_of_a_life_is_taken_into_the_next() -> None:
+    found = segment(certain((0, 3), (1, 40)))
+    assert [(item.label, item.start_s) for item in found] == [("walk", 0.0)]
+
+
+def test_a_life_shorter_than_the_minimum_is_one_segment() -> None:
+    found = segment(certain((1, 4)), min_duration_s=1.0)
+    assert [(item.label, item.start_s, item.end_s) for item in found] == [("walk", 0.0, pytest.approx(4 / HZ))]
+
+
+def test_neighbours_without_a_label_are_one_segment() -> None:
+    doubtful = np.concatenate([np.tile([0.45, 0.35, 0.20], (30, 1)), np.tile([0.20, 0.35, 0.45], (30, 1))])
+    (only,) = segment(doubtful, min_score=0.5, change_cost=0.1)
+    assert only.label == UNKNOWN
+    assert only.probability == pytest.approx(0.35, abs=0.01)
