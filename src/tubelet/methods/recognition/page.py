@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote
 
 import jinja2
 from markupsafe import Markup
@@ -23,6 +23,7 @@ from markupsafe import Markup
 from tubelet.methods.recognition.palette import ink_on, label_colours, person_colour, to_hex
 from tubelet.methods.recognition.subtitles import percent
 from tubelet.methods.recognition.timeline import UNKNOWN, Recognition
+from tubelet.video.sources import without_password
 
 # Longer lists are folded: the page stays readable for fifty people and an hour.
 MAX_OPEN_PEOPLE = 12
@@ -93,7 +94,7 @@ def render_report(
     environment.globals.update(UNKNOWN=UNKNOWN)
     return environment.get_template("report.html.j2").render(
         document=document,
-        command=hide_credentials(document["command"]),
+        command=without_password(document["command"]),
         sources=sources,
         title=_title(sources),
         failures=[_failure_view(failure, document) for failure in document["failures"]],
@@ -119,11 +120,6 @@ def clock(time_s: float) -> str:
     return f"{hours}:{minutes:02d}:{tenths // 10:02d}"
 
 
-def hide_credentials(text: str) -> str:
-    """`text` with user names and passwords in addresses replaced: pages get passed on."""
-    return " ".join(_without_credentials(word) if "://" in word else word for word in text.split(" "))
-
-
 def axis_ticks(start_s: float, end_s: float, most: int = 9) -> list[float]:
     """Round moments for a time axis, at most about `most` of them."""
     span = max(end_s - start_s, 1e-3)
@@ -142,8 +138,8 @@ def _title(sources: Sequence[Mapping[str, Any]]) -> str:
 def _failure_view(failure: Mapping[str, str], document: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **failure,
-        "source": hide_credentials(failure["source"]),
-        "message": hide_credentials(failure["message"]),
+        "source": without_password(failure["source"]),
+        "message": without_password(failure["message"]),
         "is_partial": any(source["source"] == failure["source"] for source in document["sources"]),
     }
 
@@ -161,7 +157,7 @@ def _source_view(
     labels = _by_time(people)
     return {
         "id": f"source-{index + 1}",
-        "name": hide_credentials(source["source"]),
+        "name": without_password(source["source"]),
         "short_name": _short_name(source["source"]),
         "facts": _facts(source),
         "people": people,
@@ -177,7 +173,7 @@ def _source_view(
         "fold_segments": sum(len(person.segments) for person in people) > MAX_OPEN_SEGMENTS,
         "video": None if video is None else {"href": quote(video.relative_path), "offset_s": video.offset_s},
         "detector": source["detector"],
-        "warnings": [hide_credentials(warning) for warning in source["warnings"]],
+        "warnings": [without_password(warning) for warning in source["warnings"]],
         "settings": source["settings"],
         "timings_s": source["timings_s"],
     }
@@ -319,17 +315,10 @@ def _evidence_kind(text: str) -> str:
     return "synthetic" if "synthetic" in lower else "unstated"
 
 
-def _without_credentials(address: str) -> str:
-    parts = urlsplit(address)
-    if "@" not in parts.netloc:
-        return address
-    return urlunsplit(parts._replace(netloc="***@" + parts.netloc.rpartition("@")[2]))
-
-
 def _short_name(source: str) -> str:
     """What a heading says: the name of a file without its folders, an address as it is."""
     if "://" in source:
-        return hide_credentials(source)
+        return without_password(source)
     return f"Camera {source}" if source.isdecimal() else re.split(r"[/\\]", source.rstrip("/\\"))[-1]
 
 
