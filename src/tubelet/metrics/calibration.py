@@ -140,17 +140,6 @@ def risk_coverage(confidences: Float[np.ndarray, "items"], right: Bool[np.ndarra
     return RiskCoverage(falling[last_of_its_confidence], num_decided / max(1, len(falling)), num_wrong / num_decided)
 
 
-def area_under_risk_coverage(confidences: Float[np.ndarray, "items"], right: Bool[np.ndarray, "items"]) -> float:
-    """Mean risk over coverages from 0 to 1, the risk being constant between thresholds; NaN without items.
-
-    Source: Geifman, Uziel and El-Yaniv, Bias-Reduced Uncertainty Estimation for Deep Neural Classifiers, 2019 (AURC).
-    """
-    if len(confidences) == 0:
-        return math.nan
-    curve = risk_coverage(confidences, right)
-    return float((np.diff(curve.coverage, prepend=0.0) * curve.risk).sum())
-
-
 def abstention_threshold(
     confidences: Float[np.ndarray, "items"], right: Bool[np.ndarray, "items"], greatest_risk: float
 ) -> float:

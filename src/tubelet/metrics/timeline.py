@@ -186,11 +186,6 @@ def segment_counts(
     return SegmentCounts(sum(taken), num_false, len(true) - sum(taken))
 
 
-def segment_f1(predicted: Timeline, truth: Timeline, iou: float, *, ignored: Iterable[str] = (UNKNOWN,)) -> float:
-    """F1 of segments at a temporal IoU; see `segment_counts`."""
-    return segment_counts(predicted, truth, iou, ignored=ignored).f1
-
-
 def edit_score(predicted: Sequence[str], truth: Sequence[str]) -> float:
     """How alike two sequences of labels are, whatever their times: 1 - edit distance / length of the longer one.
 

@@ -70,11 +70,6 @@ class SkeletonTCN(nn.Module):
         return out
 
 
-def num_parameters(model: nn.Module) -> int:
-    """How many numbers a model has to learn."""
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
 def predict(model: SkeletonTCN, features: Float[Tensor, "features time"]) -> Float[Tensor, "classes time"]:
     """Logits of one sequence, without gradients."""
     with torch.inference_mode():

@@ -29,6 +29,7 @@ from tubelet.training.seed import random_state, restore_random_state
 
 CHECKPOINT_SCHEMA = "tubelet.checkpoint/1"
 _NAME = re.compile(r"step_(\d{8,})")
+_NUM_KEPT = 2  # the newest, and one to fall back on
 
 
 def save_weights(
@@ -78,9 +79,8 @@ def save_checkpoint(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     ema: Ema | None = None,
-    keep: int = 2,
 ) -> Path:
-    """Save everything that training goes on from, then drop all but the newest `keep` checkpoints.
+    """Save everything that training goes on from, then drop all but the newest two checkpoints.
 
     Args:
         folder: Where checkpoints lie; made if missing.
@@ -88,13 +88,10 @@ def save_checkpoint(
         model: Its state dict is saved.
         optimizer: Its state dict is saved.
         ema: The average, where there is one.
-        keep: How many checkpoints to keep, 1 or more.
 
     Returns:
         The folder of this checkpoint.
     """
-    if keep < 1:
-        raise ValueError(f"keep is {keep}; allowed: 1 or more")
     parent = Path(folder)
     parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(parent)
@@ -112,7 +109,7 @@ def save_checkpoint(
         _remove(final)
     os.rename(draft, final)
     sync_folder(parent)
-    for old in _checkpoints(parent)[:-keep]:
+    for old in _checkpoints(parent)[:-_NUM_KEPT]:
         _remove(old)
     return final
 

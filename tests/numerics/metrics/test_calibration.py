@@ -13,7 +13,6 @@ from sklearn.calibration import calibration_curve
 
 from tubelet.metrics.calibration import (
     abstention_threshold,
-    area_under_risk_coverage,
     expected_calibration_error,
     fit_temperature,
     negative_log_likelihood,
@@ -57,7 +56,6 @@ def test_an_empty_bin_is_nan_and_no_items_are_nan() -> None:
     assert bins.num_items.tolist() == [1, 0, 0, 1]
     assert np.isnan(bins.accuracy[1:3]).all()
     assert math.isnan(expected_calibration_error(np.zeros(0), np.zeros(0, dtype=bool)))
-    assert math.isnan(area_under_risk_coverage(np.zeros(0), np.zeros(0, dtype=bool)))
     assert abstention_threshold(np.zeros(0), np.zeros(0, dtype=bool), 0.5) == math.inf
 
 
@@ -104,13 +102,10 @@ def test_risk_and_coverage_against_a_loop(seed: int, num_items: int, levels: int
     confidences, right = items(seed, num_items, levels)
     curve = risk_coverage(confidences, right)
     assert curve.thresholds.tolist() == sorted(set(confidences.tolist()), reverse=True)
-    area, last = 0.0, 0.0
     for threshold, coverage, risk in zip(*curve, strict=True):
         decided = [i for i in range(num_items) if confidences[i] >= threshold]
         assert coverage == pytest.approx(len(decided) / num_items)
         assert risk == pytest.approx(sum(not right[i] for i in decided) / len(decided))
-        area, last = area + (coverage - last) * risk, coverage
-    assert area_under_risk_coverage(confidences, right) == pytest.approx(area)
 
 
 @given(st.integers(0, 2**32), st.integers(1, 30), st.floats(0, 1))

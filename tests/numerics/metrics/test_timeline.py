@@ -22,7 +22,6 @@ from tubelet.metrics.timeline import (
     frame_time,
     merged,
     segment_counts,
-    segment_f1,
     shared_s,
     without_covered,
 )
@@ -136,8 +135,8 @@ def test_a_worked_example() -> None:
     assert frame_accuracy(predicted, truth, decided_only=True) == pytest.approx(7 / 9)
     assert coverage(predicted, truth) == pytest.approx(9 / 10)
     # walk 3/4 and 4/6 are found; run is false, jump is missed
-    assert segment_f1(predicted, truth, 0.5) == pytest.approx(2 * 2 / (2 * 2 + 1 + 1))
-    assert segment_f1(predicted, truth, 0.7) == pytest.approx(2 * 1 / (2 * 1 + 2 + 2))
+    assert segment_counts(predicted, truth, 0.5).f1 == pytest.approx(2 * 2 / (2 * 2 + 1 + 1))
+    assert segment_counts(predicted, truth, 0.7).f1 == pytest.approx(2 * 1 / (2 * 1 + 2 + 2))
     assert edit_score(["walk", "run", "walk"], ["walk", "jump", "walk"]) == pytest.approx(2 / 3)
 
 
@@ -158,10 +157,10 @@ def test_nothing_to_measure_is_nan() -> None:
     assert math.isnan(frame_accuracy(some, []))
     assert math.isnan(frame_accuracy([], some, decided_only=True))
     assert math.isnan(coverage([], []))
-    assert math.isnan(segment_f1([], [], 0.5))
+    assert math.isnan(segment_counts([], [], 0.5).f1)
     assert math.isnan(edit_score([], []))
-    assert segment_f1([], some, 0.5) == 0.0
-    assert segment_f1(some, [], 0.5) == 0.0
+    assert segment_counts([], some, 0.5).f1 == 0.0
+    assert segment_counts(some, [], 0.5).f1 == 0.0
     assert edit_score([], ["a"]) == 0.0
     assert frame_accuracy([], some) == 0.0
 
