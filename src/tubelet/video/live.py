@@ -14,6 +14,9 @@ from tubelet.video.opening import pick_stream
 from tubelet.video.pictures import PictureConverter
 from tubelet.video.sources import without_password
 
+_RESTART_S = 1.0  # a clock that steps back by more begins anew; by less, a picture is late
+_FIRST_GAP_S = 0.04  # between pictures, as long as no two are known
+
 
 def camera_frames(name: str) -> Iterator[Frame]:
     """Frames of a camera of this machine until the caller stops; times by the clock, from the first frame.
@@ -54,7 +57,9 @@ def camera_frames(name: str) -> Iterator[Frame]:
 def network_frames(address: str, *, timeout_s: float) -> Iterator[Frame]:
     """Frames of a network stream until it ends; times by the sender's clock, from the first whole frame.
 
-    Pictures that are damaged on the way are left out, as a live stream cannot be sent again.
+    Pictures that are damaged on the way are left out, as a live stream cannot be sent again, and so are those that are
+    up to a second late. When the sender's clock steps back further (the camera was restarted, or set to another time),
+    the times go on from the last frame, as if no time had passed.
 
     Args:
         address: rtsp:// or rtsps://
@@ -70,16 +75,15 @@ def network_frames(address: str, *, timeout_s: float) -> Iterator[Frame]:
             stream = pick_stream(name, container)
             stream.codec_context.thread_type = "SLICE"  # frame threads would hold pictures back
             convert = PictureConverter()
-            began: int | None = None
+            clock = _SenderClock()
             index = 0
             for packet in container.demux(stream):
                 for picture in packet.decode():
                     ticks = picture.dts if picture.pts is None else picture.pts
                     if ticks is None or picture.is_corrupt or stream.time_base is None:
                         continue
-                    began = ticks if began is None else began
-                    time_s = float((ticks - began) * stream.time_base)
-                    if last_s is not None and time_s <= last_s:
+                    time_s = clock.place(float(ticks * stream.time_base))
+                    if time_s is None:
                         continue
                     last_s = time_s
                     yield Frame(convert(picture), time_s, index)
@@ -91,3 +95,28 @@ def network_frames(address: str, *, timeout_s: float) -> Iterator[Frame]:
             f"no answer within {timeout_s:g} s, or the connection broke ({error.strerror}); check address and network",
             last_s,
         ) from error
+
+
+class _SenderClock:
+    """Turns a sender's times into times that begin at 0 and only grow."""
+
+    def __init__(self) -> None:
+        self._zero_s: float | None = None
+        self._last_s = 0.0
+        self._gap_s = _FIRST_GAP_S
+
+    def place(self, sent_s: float) -> float | None:
+        """Seconds since the first frame; None for a picture that comes late."""
+        if self._zero_s is None:
+            self._zero_s = sent_s
+            return 0.0
+        time_s = sent_s - self._zero_s
+        if self._last_s - time_s > _RESTART_S:
+            time_s = self._last_s + self._gap_s
+            self._zero_s = sent_s - time_s
+        elif time_s <= self._last_s:
+            return None
+        else:
+            self._gap_s = time_s - self._last_s
+        self._last_s = time_s
+        return time_s
