@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from tubelet.metrics.tracking import containment_matrix
+from tubelet.metrics.tracking import iou_matrix as iou_matrix  # the tracker takes it from here
+
 
 @dataclass(frozen=True)
 class Boxes:
@@ -42,27 +45,6 @@ class Boxes:
         return np.asarray(self.xyxy_px[:, 3] - self.xyxy_px[:, 1])
 
 
-def box_areas(xyxy: Float[np.ndarray, "*any 4"]) -> Float[np.ndarray, "*any"]:
-    """Area of each box; 0 for a box that is turned inside out."""
-    width = np.clip(xyxy[..., 2] - xyxy[..., 0], 0, None)
-    height = np.clip(xyxy[..., 3] - xyxy[..., 1], 0, None)
-    return np.asarray(width * height)
-
-
-def intersections(first: Float[np.ndarray, "n 4"], second: Float[np.ndarray, "m 4"]) -> Float[np.ndarray, "n m"]:
-    """Area that each box of `first` shares with each box of `second`."""
-    top_left = np.maximum(first[:, None, :2], second[None, :, :2])
-    bottom_right = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    return box_areas(np.concatenate([top_left, bottom_right], axis=2))
-
-
-def iou_matrix(first: Float[np.ndarray, "n 4"], second: Float[np.ndarray, "m 4"]) -> Float[np.ndarray, "n m"]:
-    """Intersection over union of each box of `first` with each box of `second`; 0 where both are empty."""
-    shared = intersections(first, second)
-    union = box_areas(first)[:, None] + box_areas(second)[None, :] - shared
-    return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
-
-
 def suppress(boxes: Boxes, *, max_iou: float = 0.5, max_contained: float = 0.85) -> Boxes:
     """Keep one box per person: greedy, best score first.
 
@@ -79,11 +61,9 @@ def suppress(boxes: Boxes, *, max_iou: float = 0.5, max_contained: float = 0.85)
     """
     order = np.argsort(-boxes.scores, kind="stable")
     ranked = boxes.select(order)
-    shared = intersections(ranked.xyxy_px, ranked.xyxy_px)
-    areas = box_areas(ranked.xyxy_px)
-    # Cross-multiplied so that boxes without area divide by nothing.
-    same = shared > max_iou * (areas[:, None] + areas[None, :] - shared)
-    same |= shared > max_contained * np.minimum(areas[:, None], areas[None, :])
+    inside = containment_matrix(ranked.xyxy_px, ranked.xyxy_px)
+    same = iou_matrix(ranked.xyxy_px, ranked.xyxy_px) > max_iou
+    same |= np.maximum(inside, inside.T) > max_contained  # of the two shares, that of the smaller box is the larger
     alive = np.ones(len(ranked), bool)
     for index in range(len(ranked)):
         if alive[index]:

@@ -18,17 +18,7 @@ from tubelet.people.tiles import Tile, plan_tiles
 DETECTORS = ("auto", "oidv4", "ssdlite")
 
 _BORDER = 0.01
-
-
-class Detector(Protocol):
-    """Finds people in an image."""
-
-    name: str
-    reason: str
-
-    def detect(self, image: UInt8[np.ndarray, "height width 3"], *, tile_px: int | None = None) -> Boxes:
-        """People in an RGB image; `tile_px` adds a search for small people in squares of that side."""
-        ...
+_LEAST_SIDE_PX = 1.0
 
 
 class Network(Protocol):
@@ -96,7 +86,9 @@ class SsdDetector:
         cut |= (unit[:, 2] > 1 - _BORDER) & (tile.x1 < width) | (unit[:, 3] > 1 - _BORDER) & (tile.y1 < height)
         xyxy = unit[~cut] * size + np.array([tile.x0, tile.y0] * 2, np.float32)
         xyxy = np.clip(xyxy, 0, np.array([width, height] * 2, np.float32))
-        return Boxes(xyxy, scores[~cut])
+        # What the frame's edge leaves no pixel of is nobody to follow.
+        is_there = (xyxy[:, 2:] - xyxy[:, :2] >= _LEAST_SIDE_PX).all(axis=1)
+        return Boxes(xyxy[is_there], scores[~cut][is_there])
 
 
 def load_detector(

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tubelet.people.boxes import Boxes, box_areas, iou_matrix, suppress
+from tubelet.metrics import tracking
+from tubelet.people.boxes import Boxes, iou_matrix, suppress
 
 
 def boxes(*rows: tuple[float, float, float, float, float]) -> Boxes:
@@ -11,14 +12,12 @@ def boxes(*rows: tuple[float, float, float, float, float]) -> Boxes:
     return Boxes(array[:, :4], array[:, 4])
 
 
-def test_iou_of_known_boxes() -> None:
-    first = np.array([[0, 0, 10, 10], [0, 0, 0, 0]], np.float32)
-    second = np.array([[0, 0, 10, 10], [5, 0, 15, 10], [10, 0, 20, 10], [0, 0, 0, 0]], np.float32)
-    np.testing.assert_allclose(iou_matrix(first, second), [[1, 1 / 3, 0, 0], [0, 0, 0, 0]], atol=1e-6)
+def test_overlaps_are_those_that_the_metrics_count() -> None:
+    assert iou_matrix is tracking.iou_matrix
 
 
-def test_an_inside_out_box_has_no_area() -> None:
-    assert box_areas(np.array([[5, 5, 0, 0]], np.float32)).tolist() == [0]
+def test_a_box_without_area_is_on_nobody() -> None:
+    assert len(suppress(boxes((0, 0, 10, 20, 0.9), (5, 5, 5, 5, 0.8), (9, 9, 2, 2, 0.7)))) == 3
 
 
 def test_of_two_boxes_on_one_person_the_better_stays() -> None:

@@ -66,6 +66,43 @@ def test_a_person_at_the_edge_of_the_image_is_kept() -> None:
     np.testing.assert_allclose(found.xyxy_px, [[0, 240, 20, 300]], atol=0.01)
 
 
+class Beside:
+    """Answers with one box, given as x0, y0, x1, y1 in parts of the crop; it may lie outside."""
+
+    num_workers = 1
+
+    def __init__(self, *box: float) -> None:
+        self.box = box
+
+    def __call__(self, crop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        encodings, logits = np.zeros((1917, 4), np.float32), np.full(1917, -9.0, np.float32)
+        (x0, y0, x1, y1), anchor = self.box, ssd.anchors()[1700]
+        encodings[1700] = [
+            ((y0 + y1) / 2 - anchor[0]) / anchor[2] * 10,
+            ((x0 + x1) / 2 - anchor[1]) / anchor[3] * 10,
+            np.log((y1 - y0) / anchor[2]) * 5,
+            np.log((x1 - x0) / anchor[3]) * 5,
+        ]
+        logits[1700] = 2.0
+        return encodings, logits
+
+
+@pytest.mark.parametrize(
+    ("box", "num_people"),
+    [
+        ((-0.2, 0.2, 0.0, 0.8), 0),
+        ((-0.2, 0.2, 0.001, 0.8), 0),
+        ((0.2, 1.0, 0.4, 1.3), 0),
+        ((1.1, 0.2, 1.3, 0.8), 0),
+        ((-0.2, 0.2, 0.01, 0.8), 1),
+    ],
+)
+def test_a_box_of_which_the_frame_shows_no_pixel_is_dropped(box: tuple[float, ...], num_people: int) -> None:
+    found = SsdDetector(Beside(*box), name="beside", fast=True).detect(street())
+    assert len(found) == num_people
+    assert (found.xyxy_px[:, 2:] - found.xyxy_px[:, :2] >= 1).all()
+
+
 def test_fast_asks_once() -> None:
     network = Painted()
     SsdDetector(network, name="painted", fast=True).detect(street())
