@@ -191,3 +191,12 @@ def test_tracks_of_another_recognition_are_noticed(folder: Path, capsys: pytest.
     Path("out/tracks.csv").write_text(tracks_csv({("videos/a.mp4", "11"): 0}))
     assert main(["score", "out/actions.csv", "truth.csv", "--boxes", "boxes.csv"]) == 2
     assert "a.mp4: track 12, 13 has actions and no row in tracks.csv" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("place", ["truth.csv/report.json", "truth.csv/deep/report.json", "out"])
+def test_a_report_that_cannot_be_written_is_refused_before_the_work(
+    place: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["score", "no_such.csv", "truth.csv", "--out", place]) == 2
+    said = capsys.readouterr().err
+    assert f"{place}: results cannot be written here" in said or "out is a folder; name a file" in said

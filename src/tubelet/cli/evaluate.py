@@ -24,13 +24,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Evaluates a run."""
     from tubelet.cli.finder import find_recipe
     from tubelet.configs import from_json
-    from tubelet.errors import ConfigError, OutputExistsError
+    from tubelet.errors import ConfigError
     from tubelet.runs import Report, RunDirectory
+    from tubelet.runs.directory import check_output
 
     directory = RunDirectory.open(arguments.run_path)
     report_path = directory.report_path if arguments.out is None else Path(arguments.out) / "report.json"
-    if report_path.exists() and not arguments.overwrite:
-        raise OutputExistsError(f"{report_path} is there already; add --overwrite to replace it, or give another --out")
+    check_output(report_path, overwrite=arguments.overwrite)
     stored = directory.description()
     if not isinstance(stored.get("recipe"), str):
         raise ConfigError(f"{directory.config_path} names no recipe; only runs of `tubelet train` can be evaluated")

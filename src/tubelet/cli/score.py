@@ -50,12 +50,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(arguments: argparse.Namespace) -> int:
     """Scores, prints, and writes the report."""
-    from tubelet.errors import OutputExistsError
     from tubelet.runs import to_json_text
+    from tubelet.runs.directory import check_output
 
     out = None if arguments.out is None else Path(arguments.out)
-    if out is not None and out.exists() and not arguments.overwrite:
-        raise OutputExistsError(f"{out} is there already; add --overwrite to replace it, or give another --out")
+    if out is not None:
+        check_output(out, overwrite=arguments.overwrite)
     scores, notices = _score(arguments)
     report = _report(arguments, scores, notices)
     if out is not None:

@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,38 @@ from tubelet.errors import ConfigError, OutputExistsError
 from tubelet.runs.files import sync_folder, to_json_text, write_json
 
 RUN_SCHEMA = "tubelet.run/1"
+
+
+def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """See that a file can be written, before the work whose result it will hold; makes nothing.
+
+    Args:
+        path: The file; its folder need not exist yet.
+        overwrite: Whether a file that is there may be replaced.
+
+    Raises:
+        OutputExistsError: It is there already.
+        ConfigError: It is a folder, or cannot be written there.
+    """
+    target = Path(path)
+    try:
+        if target.is_dir():
+            raise ConfigError(f"{target} is a folder; name a file with --out")
+        if target.exists() and not overwrite:
+            raise OutputExistsError(f"{target} is there already; add --overwrite to replace it, or give another --out")
+        # The nearest folder that is there: what is missing will be made in it.
+        folder = next(parent for parent in target.absolute().parents if parent.exists())
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _unwritable(target, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"{path}: results cannot be written here ({error.strerror or error}); "
+        "name a place that you may write to with --out"
+    )
 
 
 class RunDirectory:
@@ -67,22 +100,19 @@ class RunDirectory:
 
         Raises:
             OutputExistsError: Something is there already.
+            ConfigError: The folder cannot be made.
         """
         run = cls(path)
-        run.path.parent.mkdir(parents=True, exist_ok=True)
         draft = run.path.with_name(f".{run.path.name}.{secrets.token_hex(4)}.tmp")
-        (draft / "checkpoints").mkdir(parents=True)
         try:
+            (draft / "checkpoints").mkdir(parents=True)
             write_json(draft / "config.json", {"schema": RUN_SCHEMA, **description})
             (draft / "log.jsonl").touch()
             # Renaming onto a folder with something in it fails, so of two runs that start at once one gets the name.
             os.rename(draft, run.path)
-        except (FileExistsError, NotADirectoryError) as error:
-            raise cls._exists(run.path) from error
         except OSError as error:
-            if run.path.exists():
-                raise cls._exists(run.path) from error
-            raise
+            is_in_the_way = draft.exists() and os.path.lexists(run.path)
+            raise (cls._exists(run.path) if is_in_the_way else _unwritable(run.path, error)) from error
         finally:
             shutil.rmtree(draft, ignore_errors=True)
         sync_folder(run.path.parent)
@@ -114,6 +144,10 @@ class RunDirectory:
         except (FileNotFoundError, NotADirectoryError) as error:
             raise ConfigError(
                 f"{self.path} is not a run: it has no config.json; give the folder that `tubelet train --out` made"
+            ) from error
+        except OSError as error:
+            raise ConfigError(
+                f"{self.config_path} cannot be read ({error.strerror or error}); give a run that you may read"
             ) from error
         except ValueError as error:
             raise ConfigError(

@@ -147,3 +147,14 @@ def test_evaluate_wants_a_report_and_a_recipe(capsys: pytest.CaptureFixture[str]
     RunDirectory.create("bare", {})
     assert main(["evaluate", "bare"]) == 2
     assert "bare/config.json names no recipe" in capsys.readouterr().err
+
+
+def test_results_that_cannot_be_written_are_refused_before_the_work(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("file").touch()
+    assert main(["train", "outside.run:tiny", "--out", "file/run"]) == 2
+    assert "file/run: results cannot be written here" in capsys.readouterr().err
+    assert train("--set", "report=false") == 0
+    assert main(["evaluate", "run", "--out", "file"]) == 2
+    assert "file/report.json: results cannot be written here" in capsys.readouterr().err

@@ -10,6 +10,7 @@ import pytest
 
 from tubelet.errors import ConfigError, OutputExistsError
 from tubelet.runs import RunDirectory
+from tubelet.runs.directory import check_output
 
 
 def test_a_new_run_has_its_config_and_an_empty_log(tmp_path: Path) -> None:
@@ -83,3 +84,43 @@ def test_a_run_that_was_moved_is_still_a_run(tmp_path: Path) -> None:
     run = RunDirectory.open(tmp_path / "b")
     assert run.read_log() == [{"step": 1}]
     assert repr(run) == f"RunDirectory({str(tmp_path / 'b')!r})"
+
+
+@pytest.mark.parametrize("place", ["file/run", "file/deep/run", "long/" + 300 * "x"])
+def test_a_run_that_cannot_be_made_says_so(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"results cannot be written here \(.+\); name a place that you may write to"):
+        RunDirectory.create(tmp_path / place, {})
+
+
+@pytest.mark.parametrize("place", ["file/report.json", "deep/" + 300 * "x"])
+def test_an_output_is_checked_before_the_work(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="results cannot be written here"):
+        check_output(tmp_path / place)
+    check_output(tmp_path / "new" / "deep" / "report.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_an_output_that_is_there_is_replaced_only_if_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "report.json").touch()
+    check_output(tmp_path / "report.json", overwrite=True)
+    with pytest.raises(OutputExistsError, match=r"report.json is there already; add --overwrite"):
+        check_output(tmp_path / "report.json")
+    with pytest.raises(ConfigError, match="is a folder; name a file with --out"):
+        check_output(tmp_path, overwrite=True)
+
+
+def test_a_folder_that_nobody_may_write_to_is_no_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    with pytest.raises(ConfigError, match="results cannot be written here"):
+        check_output(tmp_path / "report.json")
+
+
+def test_a_config_that_cannot_be_read_says_so(tmp_path: Path) -> None:
+    (tmp_path / "config.json").mkdir()
+    with pytest.raises(ConfigError, match=r"config.json cannot be read \(Is a directory\)"):
+        RunDirectory.open(tmp_path)
