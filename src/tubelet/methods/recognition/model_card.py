@@ -18,6 +18,15 @@ WEIGHTS_FILE = "action_model.safetensors"
 CARD_FILE = "action_model.json"
 CARD_SCHEMA = "tubelet.action_model/1"
 
+DESCRIPTION = (
+    "Labels what one person does, 15 times a second, from body landmarks within about two seconds round each moment. "
+    "Learned from motion capture and procedural animation filmed by virtual cameras; no real footage was trained on. "
+    "An action learned from recorded performances alone is recognised when it is done much as they did it: the same "
+    "network, trained without some of the dancing, getting up, crawling and spinning, without views from behind and "
+    "without long-legged bodies, gave hardly a moment of those actions its label and was less often right over all."
+)
+"""What the default model is, and what `benchmarks/reports/mocap_skeleton_held_out.json` says of it."""
+
 _KEYS = ("name", "licence", "labels", "evidence", "preprocessing", "network", "calibration", "training")
 
 EVIDENCE_FILE = "evidence.json"

@@ -20,7 +20,7 @@ from tubelet.datasets.mocap import Motion, read_motion
 from tubelet.datasets.performances import LABELS, NO_LABEL
 from tubelet.methods.recognition.action_model import save_action_model
 from tubelet.methods.recognition.examples import Examples, draw_examples
-from tubelet.methods.recognition.model_card import CARD_SCHEMA, class_evidence
+from tubelet.methods.recognition.model_card import CARD_SCHEMA, DESCRIPTION, class_evidence
 from tubelet.methods.recognition.preprocess import FEATURE_NAMES, MARGIN_S, MAX_GAP_S, NUM_FEATURES, RATE_HZ
 from tubelet.methods.recognition.recipes import ACROBATIC_SHARE, EVERYDAY_SHARE, EXPECTED_SHARES, MocapSkeletonConfig
 from tubelet.methods.recognition.split import split_clips, training_drawing, validation_drawing
@@ -89,10 +89,7 @@ def train(config: MocapSkeletonConfig, run: RunDirectory) -> None:
         "schema": CARD_SCHEMA,
         "name": "mocap_skeleton",
         "licence": "Apache-2.0",
-        "description": "Labels what one person does, 15 times a second, from body landmarks within about two seconds "
-        "round each moment. Learned from motion capture and procedural animation filmed by virtual cameras; no real "
-        "footage was trained on. An action learned from recorded performances alone is recognised when it is done much "
-        "as they did it: of dancing and getting up that was kept out of training, few moments are recognised.",
+        "description": DESCRIPTION,
         "labels": list(LABELS),
         "evidence": class_evidence(LABELS),
         "preprocessing": {

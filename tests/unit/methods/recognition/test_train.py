@@ -21,6 +21,7 @@ from tubelet.methods.recognition.evaluate import evaluate
 from tubelet.methods.recognition.examples import Drawing, draw_examples
 from tubelet.methods.recognition.model_card import (
     CARD_FILE,
+    DESCRIPTION,
     EVIDENCE_FILE,
     SHIPPED,
     WEIGHTS_FILE,
@@ -28,6 +29,7 @@ from tubelet.methods.recognition.model_card import (
     load_card,
 )
 from tubelet.methods.recognition.preprocess import NUM_FEATURES
+from tubelet.methods.recognition.split import hold_outs
 from tubelet.runs import RunDirectory
 from tubelet.training import OptimizerConfig
 
@@ -131,6 +133,21 @@ def test_the_shipped_model_loads_and_knows_its_evidence() -> None:
     assert "procedural" in model.card["evidence"]["stand"]
     shipped = json.loads((SHIPPED / CARD_FILE).read_text(encoding="utf-8"))
     assert shipped["evidence"] == class_evidence(LABELS)
+    assert shipped["description"] == DESCRIPTION
+
+
+def test_what_the_card_says_of_held_out_performances_is_what_the_reports_say() -> None:
+    reports = Path(__file__).parents[4] / "benchmarks" / "reports"
+    held, seen = (
+        json.loads((reports / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("mocap_skeleton_held_out", "mocap_skeleton")
+    )
+    for label in ("dance", "getup", "crawl", "spin"):
+        assert held["details"]["classes"][label]["recall_decided"] < 0.05
+        assert seen["details"]["classes"][label]["recall_decided"] > 0.5
+    assert held["metrics"]["frame_accuracy"]["high"] < seen["metrics"]["frame_accuracy"]["low"]
+    assert held["details"]["hold_out"] == hold_outs(recipes.mocap_skeleton_held_out())
+    assert seen["details"]["min_score"] == load_card()["calibration"]["min_score"]
 
 
 def test_what_was_measured_on_real_footage_was_measured_with_the_shipped_weights() -> None:
