@@ -111,7 +111,7 @@ class RunDirectory:
             # Renaming onto a folder with something in it fails, so of two runs that start at once one gets the name.
             os.rename(draft, run.path)
         except OSError as error:
-            is_in_the_way = draft.exists() and os.path.lexists(run.path)
+            is_in_the_way = os.path.exists(draft) and os.path.lexists(run.path)
             raise (cls._exists(run.path) if is_in_the_way else _unwritable(run.path, error)) from error
         finally:
             shutil.rmtree(draft, ignore_errors=True)

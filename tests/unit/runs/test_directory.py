@@ -93,7 +93,7 @@ def test_a_run_that_cannot_be_made_says_so(tmp_path: Path, place: str) -> None:
         RunDirectory.create(tmp_path / place, {})
 
 
-@pytest.mark.parametrize("place", ["file/report.json", "deep/" + 300 * "x"])
+@pytest.mark.parametrize("place", ["file/report.json", 300 * "x"])
 def test_an_output_is_checked_before_the_work(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="results cannot be written here"):
