@@ -107,7 +107,8 @@ def test_start_and_end_limit_the_time_and_keep_the_clock(clip: Path, tmp_path: P
     ("options", "said"),
     [
         (["--start", "3", "--end", "2"], "--end is 2 s; it must be later than --start (3 s)"),
-        (["--labels", "walk,flying"], "the model knows"),
+        (["--labels", "walk,flying"], "there is no label 'flying'; allowed: backflip"),
+        (["--labels", "Walk,wlak"], "there is no label 'Walk'; did you mean 'walk'?"),
         (["--overwrite"], "name the folder with --out DIR"),
         (["--model", "no/such/run"], "no action model in"),
         (["--min-score", "1.5"], "give a number from 0 to 1"),
@@ -236,3 +237,40 @@ def test_a_name_that_is_not_utf8_is_written_readably(clip: Path, tmp_path: Path)
 def test_an_empty_name_for_the_results_is_refused(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recognize", str(clip), "--out", ""]) == 2
     assert "name a folder" in capsys.readouterr().err
+
+
+def test_a_result_never_replaces_a_source(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    assert main(["recognize", str(clip), "--out", str(out)]) == 0
+    annotated = out / "scene" / "annotated.mp4"
+    other = tmp_path / "out" / "annotated"
+    other.mkdir()
+    source = other / "annotated.mp4"
+    source.write_bytes(annotated.read_bytes())
+    before = source.read_bytes()
+    assert main(["recognize", str(source), "--out", str(out), "--overwrite"]) == 2
+    assert "would be replaced" in capsys.readouterr().err
+    assert source.read_bytes() == before
+
+
+def test_a_typo_in_a_name_costs_no_loading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("nothing needs to be loaded for a file that is not there")
+
+    monkeypatch.setattr("tubelet.methods.recognition.commands.Recognizer", never)
+    assert main(["recognize", str(tmp_path / "nofile.mp4"), "--json"]) == 1
+    assert "there is no such file" in capsys.readouterr().err
+
+
+def test_minutes_and_seconds_are_understood(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recognize", str(clip), "--start", "0:01.5", "--end", "0:3"]) == 0
+    assert f"{clip}: 1.5 to 3.0 s" in capsys.readouterr().out
+
+
+def test_too_few_frames_are_said_to_be_too_few(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recognize", str(write_scene(tmp_path / "slow.mp4", 12, fps=2.0))]) == 0
+    assert "2.0 frames per second are too few" in capsys.readouterr().out
+    assert main(["recognize", str(write_scene(tmp_path / "one.mp4", 1))]) == 0
+    assert "too few to follow anybody" in capsys.readouterr().out

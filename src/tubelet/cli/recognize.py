@@ -15,7 +15,9 @@ _EPILOG = """examples:
   tubelet recognize video.mp4
   tubelet recognize clips/ --out results
   tubelet recognize 'clips/*.mp4' --labels walk,run,fall --json > actions.json
-  tubelet recognize 0 --json"""
+  tubelet recognize 0 --json
+
+A file whose name begins with a dash is named as ./-clip.mp4."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -62,9 +64,12 @@ def _probability(text: str) -> float:
 
 
 def _seconds(text: str) -> float:
-    value = _number(text)
+    """Seconds, or minutes and seconds as 1:30."""
+    value = 0.0
+    for part in text.split(":"):
+        value = 60 * value + _number(part)
     if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a time; give seconds, 0 or more")
+        raise argparse.ArgumentTypeError(f"{text} is not a time; give seconds, 0 or more, or 1:30")
     return value
 
 

@@ -22,6 +22,7 @@ from tubelet.runs.progress import Progress
 from tubelet.video import Source, expand_sources, probe
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
+_PERHAPS = 0.25  # below this, naming the best class of an unknown stretch says more than is known
 
 
 def recognize_sources(options: argparse.Namespace, *, command: str) -> int:
@@ -49,20 +50,9 @@ def recognize_sources(options: argparse.Namespace, *, command: str) -> int:
         writer = ResultWriter(options.out, names, command=command, overwrite=options.overwrite)
     with ExitStack() as stack:
         progress = stack.enter_context(Progress())
-        recognizer = Recognizer(
-            options.model,
-            detector=options.detector,
-            fast=options.fast,
-            device=options.device,
-            labels=None if options.labels is None else [label.strip() for label in options.labels.split(",")],
-            min_score=options.min_score,
-            min_duration_s=options.min_duration,
-            notify=_say,
-        )
-        _say(f"people are found with {recognizer.detector_name}: {recognizer.detector_reason}")
-        job = _Job(recognizer, options, writer, progress)
         if writer is not None:
             stack.enter_context(writer)
+        job = _Job(options, writer, progress)
         with job.interruptible():
             for source in sources:
                 if not job.is_interrupted:
@@ -88,17 +78,35 @@ def _say(sentence: str) -> None:
 class _Job:
     """The sources of one command, one after the other."""
 
-    def __init__(
-        self, recognizer: Recognizer, options: argparse.Namespace, results: ResultWriter | None, progress: Progress
-    ) -> None:
+    def __init__(self, options: argparse.Namespace, results: ResultWriter | None, progress: Progress) -> None:
         self.is_interrupted = False
-        self._recognizer = recognizer
         self._options = options
         self._results = results
         self._progress = progress
+        self._recognizer: Recognizer | None = None
         self._recognitions: list[Recognition] = []
         self._failures: list[Failure] = []
+        self._num_sources = 0
         self._prints_events = False
+
+    def _loaded(self) -> Recognizer:
+        """The recogniser, loaded when the first readable source is there: a typo should not cost a download."""
+        if self._recognizer is None:
+            options = self._options
+            task = self._progress.add("loading")
+            self._recognizer = Recognizer(
+                options.model,
+                detector=options.detector,
+                fast=options.fast,
+                device=options.device,
+                labels=None if options.labels is None else [label.strip() for label in options.labels.split(",")],
+                min_score=options.min_score,
+                min_duration_s=options.min_duration,
+                notify=_say,
+            )
+            task.remove()
+            _say(f"people are found with {self._recognizer.detector_name}: {self._recognizer.detector_reason}")
+        return self._recognizer
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
@@ -106,6 +114,8 @@ class _Job:
 
         def stop(_number: int, _frame: FrameType | None) -> None:
             if self.is_interrupted:
+                if self._results is not None:
+                    _say(f"stopped at once; the sources that were complete are in {self._results.directory}")
                 raise KeyboardInterrupt
             self.is_interrupted = True
             _say("stopping; what was found so far is kept (Ctrl-C again to stop at once)")
@@ -118,33 +128,45 @@ class _Job:
 
     def do(self, source: Source) -> None:
         """Recognises one source and writes what belongs to it."""
+        self._num_sources += 1
         self._prints_events = source.is_live
         draws = not (self._options.no_video or source.is_live)
         try:
+            num_frames = self._expected_frames(source)
+        except VideoReadError as error:
+            self._fail(source, error)
+            return
+        recognizer = self._loaded()  # not in a try: what is wrong here is wrong for every source
+        try:
             if self._results is not None:
                 with self._results.source(source.label, keeps_rows=draws) as sink:
-                    self._recognize(source, sink)
+                    self._recognize(recognizer, source, num_frames, sink)
                     if draws and not self.is_interrupted:
                         self._draw(source, sink)
             elif source.is_live and self._options.json:
-                self._follow(source)
+                self._follow(recognizer, source)
             else:
-                self._recognize(source, None)
+                self._recognize(recognizer, source, num_frames, None)
         except (TubeletError, OSError) as error:
-            self._failures.append(Failure.of(source.label, error))
-            if self._results is not None:
-                self._results.fail(source.label, error)
-            _say(f"error: {error}")
+            self._fail(source, error)
 
-    def _follow(self, source: Source) -> None:
+    def _fail(self, source: Source, error: Exception) -> None:
+        self._failures.append(Failure.of(source.label, error))
+        if self._results is not None:
+            self._results.fail(source.label, error)
+        _say(f"error: {error}")
+
+    def _follow(self, recognizer: Recognizer, source: Source) -> None:
         """Prints the events of a source that may never end, and keeps nothing."""
-        for event in self._recognizer.stream(source, end_s=self._options.end, should_stop=lambda: self.is_interrupted):
+        for event in recognizer.stream(source, end_s=self._options.end, should_stop=lambda: self.is_interrupted):
             self._tell(source.label, event)
 
-    def _recognize(self, source: Source, sink: SourceWriter | None) -> None:
-        task = self._progress.add(source.label, total=self._expected_frames(source), unit="frames")
+    def _recognize(
+        self, recognizer: Recognizer, source: Source, num_frames: float | None, sink: SourceWriter | None
+    ) -> None:
+        task = self._progress.add(source.label, total=num_frames, unit="frames")
         try:
-            recognition = self._recognizer.recognize(
+            recognition = recognizer.recognize(
                 source,
                 start_s=self._options.start,
                 end_s=self._options.end,
@@ -217,8 +239,8 @@ class _Job:
         else:
             for recognition in self._recognitions:
                 print(to_table(recognition))
-        if self._failures:
-            _say(f"{len(self._failures)} source(s) failed:")
+        if self._failures and self._num_sources > 1:
+            _say(f"{len(self._failures)} of {self._num_sources} sources failed:")
             for failure in self._failures:
                 print(f"  {failure.message}", file=sys.stderr)
         if self._results is not None and self._results.report_path.exists():
@@ -232,17 +254,20 @@ def to_table(recognition: Recognition) -> str:
     """One line per segment, for a person to read."""
     start_s = recognition.settings.get("start_s") or 0.0
     span = f"{start_s:.1f} to {recognition.duration_s:.1f} s" if start_s else f"{recognition.duration_s:.1f} s"
-    head = f"{recognition.source}: {span}, {len(recognition.track_ids)} people"
+    num_people = len(recognition.track_ids)
+    head = f"{recognition.source}: {span}, {num_people} {'person' if num_people == 1 else 'people'}"
+    notes = [f"  note: {warning}" for warning in recognition.warnings]
     if not recognition.segments:
-        return f"{head}\n  nobody was found"
+        return "\n".join([head, "  nobody was found", *notes])
     lines = [head, f"  {'person':>6}  {'from':>8}  {'to':>8}  {'label':<14} {'probability':>11}"]
     for segment in recognition.segments:
-        note = f"  (perhaps {segment.best_label})" if segment.label == UNKNOWN else ""
+        is_near = segment.label == UNKNOWN and segment.probability >= _PERHAPS
+        note = f"  (perhaps {segment.best_label})" if is_near else ""
         lines.append(
             f"  {segment.track_id:>6}  {segment.start_s:>7.2f}s  {segment.end_s:>7.2f}s  {segment.label:<14} "
             f"{segment.probability:>11.2f}{note}"
         )
-    return "\n".join(lines + [f"  note: {warning}" for warning in recognition.warnings])
+    return "\n".join(lines + notes)
 
 
 __all__ = ["recognize_sources", "to_table"]

@@ -155,11 +155,16 @@ class ResultWriter:
     def _check(self, overwrite: bool) -> None:
         if self.directory.exists() and not self.directory.is_dir():
             raise ConfigError(f"{self.directory} is a file; --out takes a folder, which is made if it is missing")
-        if overwrite:
-            return
         media = [self.directory / stem / name for stem in self.stems.values() for name in MEDIA_FILES]
-        for path in [self.directory / name for name in SHARED_FILES] + media:
-            if path.exists():
+        results = [self.directory / name for name in SHARED_FILES] + media
+        originals = {os.path.realpath(source): source for source in self.stems}
+        for path in results:
+            if os.path.realpath(path) in originals:
+                raise ConfigError(
+                    f"{path} is a source of this command and would be replaced; name another folder with --out"
+                )
+        for path in results:
+            if path.exists() and not overwrite:
                 raise OutputExistsError(
                     f"{path} already exists; pass --overwrite to replace the results in {self.directory}, "
                     "or name another folder with --out"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 
+from tubelet.configs import suggestion
 from tubelet.errors import ConfigError, VideoReadError
 from tubelet.methods.recognition.action_model import load_action_model
 from tubelet.methods.recognition.engine import ANALYSIS_HZ, Engine, EngineOutput
@@ -22,6 +24,8 @@ from tubelet.video import Clip, Frame, VideoInfo, probe, read_frames
 from tubelet.video import Source as VideoSource
 from tubelet.video.sources import as_source
 
+_LEAST_S = 0.5  # a track is confirmed after 0.3 s and needs some frames around that
+_LEAST_FPS = 6.0
 _PREFETCH = 4  # frames decoded ahead in a thread
 
 RecognitionSource = (
@@ -75,7 +79,7 @@ class Recognizer:
             raise ConfigError(f"detector is {detector!r}; allowed: auto, oidv4, ssdlite")
         if min_score is not None and not 0 <= min_score <= 1:
             raise ConfigError(f"min_score is {min_score}; a probability from 0 to 1 is needed")
-        if not min_duration_s >= 0:
+        if not 0 <= min_duration_s < math.inf:
             raise ConfigError(f"min_duration_s is {min_duration_s}; 0 or more seconds are needed")
         _check_device(device)
         self._model = load_action_model(model, device=device)
@@ -174,6 +178,7 @@ class Recognizer:
         result.num_frames = engine.state.num_frames
         result.duration_s = engine.state.duration_s
         result.timings_s = dict(engine.state.timings_s)
+        result.warnings += _doubts(result)
         if failure is not None:
             if result.num_frames:
                 result.warnings.append(f"reading stopped early: {failure}")
@@ -254,6 +259,20 @@ def recognize(
     return recognizer.recognize(source, fps=fps)
 
 
+def _doubts(result: Recognition) -> list[str]:
+    """What about the source itself makes the result doubtful."""
+    if not result.num_frames:
+        return []
+    rate = result.num_frames / max(result.duration_s - (result.settings["start_s"] or 0.0), 1e-6)
+    if result.num_frames < 3 or result.num_frames / rate < _LEAST_S:
+        return [
+            f"{result.num_frames} frames are too few to follow anybody: a person is followed from {_LEAST_S:g} s on"
+        ]
+    if rate < _LEAST_FPS:
+        return [f"{rate:.1f} frames per second are too few for most actions; {_LEAST_FPS:g} or more are needed"]
+    return []
+
+
 def _check_device(device: str) -> None:
     if device not in ("cpu", "cuda"):
         raise ConfigError(f"device is {device!r}; allowed: cpu, cuda")
@@ -267,11 +286,16 @@ def _check_device(device: str) -> None:
 def _check_labels(labels: Iterable[str] | None, known: tuple[str, ...]) -> frozenset[str] | None:
     if labels is None:
         return None
-    chosen = frozenset(labels)
-    odd = sorted(chosen - set(known))
-    if odd or not chosen:
-        raise ConfigError(f"labels are {sorted(chosen)}; the model knows {', '.join(known)}")
-    return chosen
+    if isinstance(labels, str):
+        raise ConfigError(f"labels is the text {labels!r}; give a list of names, such as [{labels!r}]")
+    chosen = list(labels)
+    for label in chosen:
+        if label not in known:
+            near = suggestion(label.strip().lower().replace(" ", "_"), known)
+            raise ConfigError(f"there is no label {label!r}; {near}")
+    if not chosen:
+        raise ConfigError(f"labels is empty; name some of {', '.join(known)}")
+    return frozenset(chosen)
 
 
 def _open(
@@ -289,12 +313,14 @@ def _open(
         if fps is not None:
             raise ConfigError(f"fps is {fps}; it is for arrays, a video carries its own times")
         found = as_source(source)
-        info = None if found.is_live else probe(found.name)
+        info = None if found.is_live else replace(probe(found.name), path=found.label)
         frames = read_frames(found, start_s=start_s, end_s=end_s, prefetch=_PREFETCH, on_decoded=on_decoded)
         return found.label, info, frames
     if isinstance(source, Clip):
         times_s = (float(time_s) for time_s in source.timestamps_s)
         return str(source.source), None, _between(_numbered(zip(source.frames, times_s, strict=True)), start_s, end_s)
+    if not isinstance(source, Iterable):
+        raise TypeError(f"source is a {type(source).__name__}; give a path, a camera number, a Clip, frames or arrays")
     name = "array" if isinstance(source, np.ndarray) else "frames"
     return name, None, _between(_numbered(_with_times(source, fps)), start_s, end_s)
 
