@@ -5,8 +5,8 @@ cd "$(dirname "$0")/.."
 sh scripts/environment.sh .venv-demo
 tubelet=.venv-demo/bin/tubelet
 
-# "demo_video: PATH (LICENCE)" -> PATH
-clip=$("$tubelet" weights pull demo_video | sed -n 's/^demo_video: \(.*\) ([^()]*)$/\1/p')
+pulled=$("$tubelet" weights pull demo_video) # alone: a pipe would lose its exit status
+clip=$(printf '%s\n' "$pulled" | sed -n 's/^demo_video: \(.*\) ([^()]*)$/\1/p') # "demo_video: PATH (LICENCE)" -> PATH
 mkdir -p out
 cp "$clip" out/demo.mp4
 
