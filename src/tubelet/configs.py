@@ -12,6 +12,7 @@ import difflib
 import enum
 import json
 import math
+import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -53,18 +54,19 @@ def override(config: Config, settings: Sequence[str]) -> Config:
 
     Args:
         config: The dataclass instance to start from.
-        settings: Texts like `optim.lr=1e-4`, later ones winning. The value is read by the field's annotation: text as
-            it stands, `none`, `true` and `false`, numbers, and JSON for tuples, lists, dicts and whole configs.
+        settings: Texts like `optimizer.lr=1e-4`, later ones winning. The value is read by the field's annotation: text
+            as it stands, `none`, `true` and `false`, numbers, and JSON for tuples, lists, dicts and whole configs.
 
     Raises:
         ConfigError: A setting has no `=`, its path names no field, or its value is not allowed.
     """
+    changes = []
     for setting in settings:
         path, equals, value = setting.partition("=")
         if not equals or not path.strip():
-            raise ConfigError(f"--set {setting!r} is not NAME=VALUE; write for example --set optim.lr=1e-4")
-        config = typing.cast("Config", _replaced(config, path.strip().split("."), value, done=()))
-    return config
+            raise ConfigError(f"--set {setting!r} is not NAME=VALUE; write for example --set {_example(config)}")
+        changes.append((path.strip().split("."), value))
+    return typing.cast("Config", _replaced(config, changes, done=())) if changes else config
 
 
 def suggestion(name: str, known: Sequence[str]) -> str:
@@ -81,19 +83,41 @@ def field_types(config_type: type) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in dataclasses.fields(config_type) if field.init}
 
 
-def _replaced(config: object, path: list[str], text: str, done: tuple[str, ...]) -> object:
-    here = ".".join((*done, path[0]))
+def _example(config: object) -> str:
+    """A setting that this config has, in the first of its groups where there is one."""
+    path = []
+    while dataclasses.is_dataclass(config) and not isinstance(config, type):
+        names = list(field_types(type(config)))
+        groups = [name for name in names if dataclasses.is_dataclass(getattr(config, name))]
+        if not names:
+            break
+        path.append((groups or names)[0])
+        config = getattr(config, path[-1])
+    if not path:
+        return "NAME=VALUE"
+    return f"{'.'.join(path)}={config if isinstance(config, str) else json.dumps(_plain(config))}"
+
+
+def _replaced(config: object, changes: Sequence[tuple[list[str], str]], done: tuple[str, ...]) -> object:
+    """A copy with all changes made at once: numbers that only go together may change in any order."""
     if not dataclasses.is_dataclass(config) or isinstance(config, type):
-        raise ConfigError(f"--set {'.'.join((*done, *path))}: {'.'.join(done)} is a value, not a group of settings")
+        setting = ".".join((*done, *changes[0][0]))
+        raise ConfigError(f"--set {setting}: {'.'.join(done)} is a value, not a group of settings")
     known = field_types(type(config))
-    if path[0] not in known:
-        raise ConfigError(f"--set {'.'.join((*done, *path))}: no setting {here!r}; {suggestion(path[0], list(known))}")
-    current = getattr(config, path[0])
-    if len(path) > 1:
-        value = _replaced(current, path[1:], text, (*done, path[0]))
-    else:
-        value = _build(known[path[0]], _parsed(known[path[0]], text, here), here)
-    return _construct(type(config), {name: getattr(config, name) for name in known} | {path[0]: value}, ".".join(done))
+    values = {name: getattr(config, name) for name in known}
+    inside: dict[str, list[tuple[list[str], str]]] = {}
+    for path, text in changes:
+        name, here = path[0], ".".join((*done, path[0]))
+        if name not in known:
+            raise ConfigError(f"--set {'.'.join((*done, *path))}: no setting {here!r}; {suggestion(name, list(known))}")
+        if len(path) > 1:
+            inside.setdefault(name, []).append((path[1:], text))
+        else:
+            inside.pop(name, None)  # what was said of its parts before is replaced with it
+            values[name] = _build(known[name], _parsed(known[name], text, here), here)
+    for name, inner in inside.items():
+        values[name] = _replaced(values[name], inner, (*done, name))
+    return _construct(type(config), values, ".".join(done))
 
 
 def _parsed(annotation: Any, text: str, path: str) -> object:  # noqa: ANN401 - annotations have no common type
@@ -211,11 +235,14 @@ def _build_config(config_type: type, value: object, path: str) -> object:
 
 
 def _construct(config_type: type, values: dict[str, object], path: str) -> object:
-    """Call the constructor, whose own checks speak of field names only."""
+    """Call the constructor, whose own checks begin with the name of a field of theirs."""
     try:
         return config_type(**values)
     except ValueError as error:
-        raise ConfigError(f"{path or 'config'}: {error}") from error
+        said = str(error)
+        if re.split(r"\W", said, maxsplit=1)[0] in {field.name for field in dataclasses.fields(config_type)}:
+            raise ConfigError(f"{path}.{said}".lstrip(".")) from error
+        raise ConfigError(f"{path or 'config'}: {said}") from error
 
 
 def _members(annotation: Any) -> tuple[Any, ...]:  # noqa: ANN401

@@ -30,6 +30,8 @@ class Optim:
     def __post_init__(self) -> None:
         if self.lr <= 0:
             raise ValueError(f"lr is {self.lr}; allowed: above 0")
+        if self.clip is not None and self.clip > self.num_steps:
+            raise ValueError(f"no clip of {self.clip:g} in {self.num_steps} steps")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,14 +48,19 @@ class Run:
     seed: int | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Small:
+    num_steps: int = 5
+
+
 configs = st.builds(
     Run,
     name=st.text(),
     optim=st.builds(
         Optim,
         lr=st.floats(1e-9, 10),
-        num_steps=st.integers(),
-        clip=st.none() | st.floats(allow_nan=False, allow_infinity=False),
+        num_steps=st.integers(min_value=10),
+        clip=st.none() | st.floats(max_value=10, allow_nan=False, allow_infinity=False),
     ),
     kind=st.sampled_from(["small", "large", 3]),
     pool=st.sampled_from(Pool),
@@ -111,10 +118,27 @@ def test_the_last_setting_wins_and_the_config_itself_stays() -> None:
     assert override(config, []) is config
 
 
+def test_numbers_that_only_go_together_change_in_any_order() -> None:
+    for settings in (["optim.num_steps=200", "optim.clip=150"], ["optim.clip=150", "optim.num_steps=200"]):
+        assert override(Run(name="a"), settings).optim == Optim(num_steps=200, clip=150.0)
+    with pytest.raises(ConfigError, match="^optim: no clip of 150 in 100 steps$"):
+        override(Run(name="a"), ["optim.clip=150"])
+
+
+def test_a_whole_group_replaces_what_was_said_of_its_parts() -> None:
+    assert override(Run(name="a"), ["optim.lr=3", 'optim={"num_steps": 7}']).optim == Optim(num_steps=7)
+    assert override(Run(name="a"), ['optim={"num_steps": 7}', "optim.lr=3"]).optim == Optim(num_steps=7, lr=3.0)
+
+
+def test_the_example_of_a_setting_is_one_of_the_config_at_hand() -> None:
+    with pytest.raises(ConfigError, match="write for example --set num_steps=5$"):
+        override(Small(), ["foo"])
+
+
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ("optim.lr", "--set 'optim.lr' is not NAME=VALUE; write for example --set optim.lr=1e-4"),
+        ("optim.lr", "--set 'optim.lr' is not NAME=VALUE; write for example --set optim.lr=0.001"),
         ("=3", "--set '=3' is not NAME=VALUE"),
         ("optin.lr=1", "--set optin.lr: no setting 'optin'; did you mean 'optim'?"),
         ("optim.num_stepz=1", "--set optim.num_stepz: no setting 'optim.num_stepz'; did you mean 'num_steps'?"),
@@ -122,7 +146,7 @@ def test_the_last_setting_wins_and_the_config_itself_stays() -> None:
         ("optim.lr.x=1", "--set optim.lr.x: optim.lr is a value, not a group of settings"),
         ("optim.lr=fast", "optim.lr: 'fast' is not allowed; allowed: a finite number"),
         ("optim.lr=nan", "optim.lr: nan is not allowed; allowed: a finite number"),
-        ("optim.lr=-1", "optim: lr is -1.0; allowed: above 0"),
+        ("optim.lr=-1", "^optim.lr is -1.0; allowed: above 0"),
         ("optim.num_steps=1e3", "optim.num_steps: '1e3' is not allowed; allowed: a whole number"),
         ("optim.clip=x", "optim.clip: 'x' is not allowed; allowed: a finite number, none"),
         ("kind=huge", "kind: 'huge' is not allowed; allowed: small, large, 3"),
@@ -152,7 +176,7 @@ def test_a_setting_that_is_not_allowed_says_what_is(setting: str, said: str) -> 
         ({"name": 3}, "name: 3 is not allowed; allowed: text"),
         ({"name": "a", "seed": True}, "seed: True is not allowed; allowed: a whole number, none"),
         ({"name": "a", "mirror": 1}, "mirror: 1 is not allowed; allowed: true or false"),
-        ({"name": "a", "optim": {"lr": 0}}, "optim: lr is 0.0; allowed: above 0"),
+        ({"name": "a", "optim": {"lr": 0}}, "^optim.lr is 0.0; allowed: above 0"),
     ],
 )
 def test_json_that_does_not_fit_says_what_would(content: object, said: str) -> None:

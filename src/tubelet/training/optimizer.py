@@ -24,6 +24,15 @@ class OptimizerConfig:
     num_warmup_steps: int = 0
     final_lr_factor: float = 0.01
 
+    def __post_init__(self) -> None:
+        if not self.lr > 0:
+            raise ValueError(f"lr is {self.lr:g}; allowed: above 0")
+        for name in ("weight_decay", "num_warmup_steps"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name):g}; allowed: 0 or more")
+        if not 0 <= self.final_lr_factor <= 1:
+            raise ValueError(f"final_lr_factor is {self.final_lr_factor:g}; allowed: 0 to 1")
+
 
 def adamw(model: nn.Module, *, lr: float, weight_decay: float) -> torch.optim.AdamW:
     """AdamW over the trainable parameters of `model`, decaying only those with two or more dimensions.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tubelet.datasets.mocap import LABEL_OF_CLIP
+from tubelet.methods.recognition.examples import Drawing
 from tubelet.training.optimizer import OptimizerConfig
 
 EXPECTED_SHARES: Mapping[str, float] = {"walk": 0.42, "stand": 0.38, "run": 0.02}
@@ -13,6 +15,17 @@ The other everyday classes share 0.12 and the acrobatic ones 0.06, evenly.
 """
 
 EVERYDAY_SHARE, ACROBATIC_SHARE = 0.12, 0.06
+
+_COUNTS = ("num_people", "views", "num_validation", "num_steps", "batch_size", "channels", "num_threads", "num_workers")
+_RANGES: Mapping[str, tuple[float, float]] = {
+    "held_out_span_share": (0.1, 0.5),
+    "held_out_leg_share": (0.54, 0.62),  # beyond these hardly a body is drawn
+    "severity": (0.0, 10.0),
+    "dropout": (0.0, 0.9),
+    "label_smoothing": (0.0, 0.9),
+    "rarity_power": (0.0, 2.0),
+    "greatest_risk": (0.001, 0.999),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,11 +85,40 @@ class MocapSkeletonConfig:
         return "recognition:mocap_skeleton" + ("_held_out" if self.held_out_clips else "")
 
     def __post_init__(self) -> None:
-        for name in ("num_people", "views", "num_validation", "num_steps", "batch_size", "window", "num_threads"):
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed is {self.seed}; allowed: 0 to {2**32 - 1}")
+        for name in _COUNTS:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; allowed: 1 or more")
-        if not 0.1 <= self.held_out_span_share <= 0.5:
-            raise ValueError(f"held_out_span_share is {self.held_out_span_share}; allowed: 0.1 to 0.5")
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise ValueError(f"{name} is {value:g}; allowed: {low:g} to {high:g}")
+        longest = Drawing(seed=self.seed).frames
+        if not 2 <= self.window <= longest:
+            raise ValueError(f"window is {self.window}; allowed: 2 to {longest}, the frames of an example")
+        if self.optimizer.num_warmup_steps > self.num_steps:
+            raise ValueError(
+                f"optimizer.num_warmup_steps is {self.optimizer.num_warmup_steps}; "
+                f"allowed: 0 to num_steps ({self.num_steps})"
+            )
+        self._check_held_out()
+
+    def _check_held_out(self) -> None:
+        for name in ("held_out_clips", "held_out_spans"):
+            unknown = [repr(clip) for clip in getattr(self, name) if clip not in LABEL_OF_CLIP]
+            if unknown:
+                raise ValueError(f"{name} has {', '.join(unknown)}; allowed: {', '.join(LABEL_OF_CLIP)}")
+        both = [clip for clip in self.held_out_spans if clip in self.held_out_clips]
+        if both:
+            raise ValueError(f"held_out_spans has {', '.join(both)}, which held_out_clips has too; name it in one")
+        if self.held_out_azimuth_deg is not None:
+            low, high = self.held_out_azimuth_deg
+            # Both sides of the split need directions of view to draw from.
+            if not (low >= 0 and high <= 180 and 1 <= high - low <= 179):
+                raise ValueError(
+                    f"held_out_azimuth_deg is {low:g} to {high:g}; allowed: 1 to 179 degrees between 0 and 180"
+                )
 
 
 def mocap_skeleton() -> MocapSkeletonConfig:
