@@ -18,6 +18,7 @@ from typing import Any
 
 from tubelet.configs import suggestion
 from tubelet.errors import ConfigError
+from tubelet.runs.card import Card
 
 # What code that runs on import raises. Not Exception: what is none of these is a defect and keeps its traceback.
 _IMPORT_FAILURES = (
@@ -110,6 +111,30 @@ def methods() -> list[str]:
     import tubelet.methods
 
     return sorted(module.name for module in pkgutil.iter_modules(tubelet.methods.__path__) if module.ispkg)
+
+
+def method_card(name: str) -> Card:
+    """The card of a method that ships, without importing what the method needs.
+
+    Raises:
+        ConfigError: The method failed to import, or has no card.
+    """
+    card = getattr(_module(f"tubelet.methods.{name}"), "CARD", None)
+    if not isinstance(card, Card):
+        raise ConfigError(f"the method {name} has no card; its __init__.py sets CARD = Card(…)")
+    return card
+
+
+def method_recipes(name: str) -> dict[str, str]:
+    """Recipes of a method that ships, each with the first line of its docstring.
+
+    Raises:
+        ConfigError: The method's recipes failed to import.
+    """
+    module = _module(f"tubelet.methods.{name}.recipes")
+    return {
+        function: (inspect.getdoc(getattr(module, function)) or "").partition("\n")[0] for function in recipes(module)
+    }
 
 
 def recipes(module: ModuleType) -> list[str]:

@@ -15,6 +15,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog="example: tubelet train recognition:mocap_skeleton --out runs/mocap --set optimizer.lr=1e-3",
     )
     parser.add_argument("recipe", metavar="METHOD:RECIPE", help="a recipe, or any importable package.module:function")
+    parser.add_argument(
+        "--list",
+        action=_ListMethods,
+        nargs=0,
+        default=argparse.SUPPRESS,
+        help="show the methods and their recipes, and stop",
+    )
     parser.add_argument("--out", required=True, metavar="RUN", help="the run folder to make")
     parser.add_argument(
         "--set",
@@ -27,6 +34,23 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--seed", type=int, help="the same as --set seed=SEED")
     parser.add_argument("--resume", action="store_true", help="go on with the run in RUN, which keeps its settings")
     parser.set_defaults(run=run)
+
+
+class _ListMethods(argparse.Action):
+    """Prints every method that ships with its title and recipes."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from tubelet.cli.finder import method_card, method_recipes, methods
+        from tubelet.errors import ConfigError
+
+        try:
+            for method in methods():
+                print(f"{method:<14} {method_card(method).title}")
+                for name, purpose in method_recipes(method).items():
+                    print(f"  {method}:{name}\n      {purpose}")
+        except ConfigError as error:
+            parser.error(str(error))
+        parser.exit()
 
 
 def run(arguments: argparse.Namespace) -> int:

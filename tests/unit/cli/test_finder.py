@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tubelet.cli.finder import find_recipe, methods, recipes
+from tubelet.cli.finder import find_recipe, method_card, method_recipes, methods, recipes
+from tubelet.cli.main import main
 from tubelet.errors import ConfigError
 
 RECIPES = """
@@ -109,3 +110,29 @@ def test_only_functions_of_the_module_without_arguments_are_recipes(package: Pat
 
 def test_methods_are_listed_without_importing_them() -> None:
     assert "recognition" in methods()
+
+
+def test_every_method_has_a_card_and_recipes_that_say_what_they_are_for() -> None:
+    for name in methods():
+        assert method_card(name).name == name
+        purposes = method_recipes(name)
+        assert purposes
+        assert all(purposes.values())
+
+
+def test_a_method_without_a_card_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("tubelet.methods.recognition.CARD")
+    with pytest.raises(ConfigError, match=r"the method recognition has no card; its __init__\.py sets CARD"):
+        method_card("recognition")
+
+
+def test_the_methods_and_their_recipes_are_shown(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["train", "--list"]) == 0
+    shown = capsys.readouterr().out
+    assert method_card("recognition").title in shown
+    assert "recognition:mocap_skeleton\n" in shown
+    monkeypatch.delattr("tubelet.methods.recognition.CARD")
+    assert main(["train", "--list"]) == 2
+    assert "the method recognition has no card" in capsys.readouterr().err
