@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -43,20 +44,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may hold bytes that are no text
+    # Where nobody reads the output to its end, an exit code that is not known yet must not say that all went well.
+    code = FAILED
     try:
-        arguments = build_parser().parse_args(argv)
-    except SystemExit as stop:  # argparse has printed help or what is wrong
-        return stop.code if isinstance(stop.code, int) else WRONG_USAGE
+        try:
+            arguments = build_parser().parse_args(argv)
+        except SystemExit as stop:  # argparse has printed help or what is wrong
+            code = stop.code if isinstance(stop.code, int) else WRONG_USAGE
+        else:
+            if getattr(arguments, "only_lists", False):
+                code = DONE
+            code = _call(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `tubelet … | head`: the reader has what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
+
+
+def _call(arguments: argparse.Namespace) -> int:
     try:
         code: int = arguments.run(arguments)
-        sys.stdout.flush()
         return code
+    except BrokenPipeError:
+        raise
     except KeyboardInterrupt:
         print("tubelet: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # `tubelet … | head`: the reader has what it wanted
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
     except TubeletError as error:
         if arguments.traceback:
             raise

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
+import sys
+import textwrap
 from typing import Any
 
 
@@ -16,13 +17,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "and what evidence there is that they work.",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, only_lists=True)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the list."""
     from tubelet import weights
     from tubelet.methods.recognition.model_card import load_card
+    from tubelet.runs import to_json_text
 
     card = load_card()
     parts = {
@@ -33,12 +35,18 @@ def run(arguments: argparse.Namespace) -> int:
         document: dict[str, Any] = {
             "action_models": [card],
             "parts": [
-                {"kind": kind, "name": name, "licence": item.licence, "cached": weights.is_cached(item)}
+                {
+                    "kind": kind,
+                    "name": name,
+                    "licence": item.licence,
+                    "evidence": item.evidence,
+                    "cached": weights.is_cached(item),
+                }
                 for kind, items in parts.items()
                 for name, item in items
             ],
         }
-        print(json.dumps(document, ensure_ascii=False, indent=1))
+        sys.stdout.write(to_json_text(document, indent=1))
         return 0
     print(f"action models (tubelet recognize --model NAME)\n  default   {card['name']}, {card['licence']}")
     print(f"\n  {'label':<14} evidence")
@@ -49,4 +57,5 @@ def run(arguments: argparse.Namespace) -> int:
         for name, item in items:
             state = "in the cache" if weights.is_cached(item) else "fetched when first used"
             print(f"  {kind:<10} {name:<15} {item.licence:<12} {state}")
+            print(textwrap.fill(item.evidence, 110, initial_indent=13 * " ", subsequent_indent=13 * " "))
     return 0

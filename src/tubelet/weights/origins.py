@@ -150,6 +150,7 @@ class Weights:
         purpose: What it is for, in a few words.
         group: "recognition" (needed to recognise), "motions" (needed to train the default model) or "footage" (demo and
             tests).
+        evidence: What was measured of it here, and where the figures are; empty for what is no model.
     """
 
     name: str
@@ -160,3 +161,4 @@ class Weights:
     origin: Origin
     purpose: str
     group: str
+    evidence: str = ""
