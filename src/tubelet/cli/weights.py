@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     actions = parser.add_subparsers(dest="action", metavar="list|pull|verify", required=True)
-    actions.add_parser("list", help="what there is: size, licence, source, and whether it is in the cache")
+    listing = actions.add_parser("list", help="what there is: size, licence, source, and whether it is in the cache")
+    listing.set_defaults(only_lists=True)
     pull = actions.add_parser("pull", help="bring files into the cache")
     pull.add_argument(
         "names",
@@ -69,19 +71,35 @@ def _pull(arguments: argparse.Namespace) -> int:
 
     failed = 0
     for item in _chosen(arguments.names, "recognition"):
-        obstacle = None if weights.is_cached(item) else weights.obstacle(item)
-        if obstacle is not None and not arguments.names and item is weights.OIDV4_SSD:
-            # Not asked for by name, and there is a detector that needs only pip: worth a word, not a failure.
-            _say(f"{item.name}: left out, {obstacle}; the pip-only detector serves instead")
-            continue
         try:
-            path = weights.fetch(item, notify=_say)
+            path = _fetch(item)
         except TubeletError as error:
+            if not arguments.names and item is weights.OIDV4_SSD:
+                # Not asked for by name, and there is a detector that needs only pip: worth a word, not a failure.
+                why = weights.obstacle(item)
+                if why is None:
+                    _say(f"tubelet: note: {error}")
+                _say(f"{item.name}: left out, {why or 'see above'}; the pip-only detector serves instead")
+                continue
             _say(f"tubelet: error: {error}")
             failed += 1
             continue
         print(f"{item.name}: {path} ({item.licence})")
     return 1 if failed else 0
+
+
+def _fetch(item: Weights) -> Path:
+    """Brings a file, with a sentence and, on a terminal, a line that moves while a client downloads."""
+    from tubelet import weights
+    from tubelet.runs import Progress
+
+    with Progress() as progress:
+
+        def begin(sentence: str) -> None:
+            _say(sentence)
+            progress.add(item.name)
+
+        return weights.fetch(item, notify=begin)
 
 
 def _verify(arguments: argparse.Namespace) -> int:
@@ -94,7 +112,14 @@ def _verify(arguments: argparse.Namespace) -> int:
             if arguments.names:
                 print(f"{item.name}: missing; `tubelet weights pull {item.name}` brings it")
                 damaged += 1
-        elif weights.verify(item):
+            continue
+        try:
+            is_good = weights.verify(item)
+        except OSError as error:
+            print(f"{item.name}: cannot be read ({error.strerror or error}); look at {path}")
+            damaged += 1
+            continue
+        if is_good:
             print(f"{item.name}: good")
         else:
             print(f"{item.name}: damaged; delete {path} and run `tubelet weights pull {item.name}`")

