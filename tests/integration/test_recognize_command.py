@@ -274,3 +274,11 @@ def test_too_few_frames_are_said_to_be_too_few(tmp_path: Path, capsys: pytest.Ca
     assert "2.0 frames per second are too few" in capsys.readouterr().out
     assert main(["recognize", str(write_scene(tmp_path / "one.mp4", 1))]) == 0
     assert "too few to follow anybody" in capsys.readouterr().out
+
+
+def test_a_second_run_over_a_folder_does_not_recognise_its_own_results(clip: Path, tmp_path: Path) -> None:
+    os.link(clip, tmp_path / "a.mp4")
+    out = tmp_path / "results"
+    for _ in range(2):
+        assert main(["recognize", str(tmp_path), "--out", str(out), "--overwrite"]) == 0
+        assert {row["source"] for row in rows_of(out / "actions.csv")} == {str(tmp_path / "a.mp4")}

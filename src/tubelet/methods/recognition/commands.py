@@ -40,7 +40,7 @@ def recognize_sources(options: argparse.Namespace, *, command: str) -> int:
         OutputExistsError: If results are in the way; nothing was done then.
     """
     _check(options)
-    sources = expand_sources(options.sources)
+    sources = expand_sources(options.sources, leave_out=options.out)
     live = [source for source in sources if source.is_live]
     if live and len(sources) > 1:
         raise ConfigError(f"{live[0].name} is a live source; give it alone, it may never end")
