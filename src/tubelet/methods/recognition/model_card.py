@@ -10,6 +10,7 @@ from typing import Any
 from tubelet.datasets.everyday import EVERYDAY_ACTIONS
 from tubelet.datasets.mocap import LABEL_OF_CLIP
 from tubelet.errors import WeightsError
+from tubelet.weights.archives import file_sha256
 
 SHIPPED = Path(__file__).parent / "weights"
 """The folder of the model that ships with the package."""
@@ -43,17 +44,18 @@ def load_card(folder: str | os.PathLike[str] | None = None) -> dict[str, Any]:
         What the card's file says, with what is known from real footage in `evidence`.
 
     Raises:
-        WeightsError: There is no card, or it is not one that this version can read.
+        WeightsError: There is no card, it is not one that this version can read, or the evidence beside it is of other
+            weights.
     """
     path = (SHIPPED if folder is None else Path(folder)) / CARD_FILE
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
+        card = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise WeightsError(
             f"no action model in {path.parent}: {CARD_FILE} is missing; name `default`, or the folder of a finished "
             "run of `tubelet train recognition:mocap_skeleton`"
         ) from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise WeightsError(f"{path} is not JSON: {error}; train the model again") from error
     if not isinstance(card, dict) or card.get("schema") != CARD_SCHEMA or any(key not in card for key in _KEYS):
         raise WeightsError(
@@ -69,18 +71,33 @@ def real_evidence(folder: Path) -> dict[str, str]:
     """What is known of each class from real footage; empty where nobody measured.
 
     Raises:
-        WeightsError: The file that says so is damaged.
+        WeightsError: The file that says so is damaged, or speaks of other weights than those beside it.
     """
     path = folder / EVIDENCE_FILE
     if not path.exists():
         return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return {str(label): str(said) for label, said in content["classes"].items()}
+        measured = str(content["weights_sha256"])
+        evidence = {str(label): str(said) for label, said in content["classes"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(
             f"{path} is not JSON with weights_sha256 and classes: {error!r}; correct or delete it"
         ) from error
+    weights = folder / WEIGHTS_FILE
+    if not weights.exists():
+        raise WeightsError(f"{weights} is missing, of which {EVIDENCE_FILE} speaks; bring it, or train the model again")
+    found = file_sha256(weights)
+    if found != measured:
+        raise WeightsError(
+            f"{path} speaks of other weights (sha256 {measured[:16]}…) than those in {WEIGHTS_FILE} ({found[:16]}…); "
+            "measure these on real footage and write down what came out, or delete the file"
+        )
+    return evidence
+
+
+def _no_number(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")
 
 
 def class_evidence(labels: tuple[str, ...]) -> dict[str, str]:
