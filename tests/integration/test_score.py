@@ -75,11 +75,50 @@ def test_a_timeline_is_scored_and_the_table_printed(folder: Path, capsys: pytest
     assert "| accuracy         | 0.760 |" in out  # (5 + 9 + 5 rightly abstained) / 25
     assert "| accuracy_decided | 1.000 |" in out
     assert "matched to people by id and overlap" in out
+    assert "3 people, 25.0 s of labelled time" in out
+    assert "| source | matched by | accuracy | accuracy_decided | coverage | segment_f1_0.50 | edit_score |" in out
     assert "| a.mp4  | overlap    |" in out
     assert "| b.mp4  | id         |" in out
     assert "| jump       |" in out
     assert "note: sources matched by file name only: videos/a.mp4 for a.mp4, videos/b.mp4 for b.mp4" in err
     assert "note: no truth for 'videos/c.mp4': not scored" in err
+
+
+def test_the_folder_of_the_results_will_do(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    by_file = scored(capsys, "--boxes", "boxes.csv")
+    assert main(["score", "out", "./truth.csv", "--json", "--boxes", "boxes.csv"]) == 0
+    by_folder = json.loads(capsys.readouterr().out)
+    assert by_folder["metrics"] == by_file["metrics"]
+    assert by_folder["title"] == "out against ./truth.csv"
+    assert main(["score", ".", "truth.csv"]) == 2
+    assert "actions.csv: cannot be read: No such file or directory" in capsys.readouterr().err
+
+
+def test_labels_that_nothing_can_be_right_about_are_noted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    header = TRUTH.splitlines()[0]
+    rows = ["1,0,2,wlak", "1,2,4,Walk", "1,4,5,jumping jack", "1,5,6,zzz", "1,6,7,Other", "1,7,8,juggle", "1,8,9,kick"]
+    Path("truth.csv").write_text("\n".join([header, *(f"a.mp4,{row}" for row in rows)]) + "\n")
+    Path("out/actions.csv").write_text(ACTIONS + "videos/a.mp4,14,0,1,juggle,0.9\n")
+    assert main(["score", "out", "truth.csv"]) == 0
+    notes = [line for line in capsys.readouterr().err.splitlines() if "of the truth (" in line]
+    said = {line.split("'")[1]: line for line in notes}
+    assert sorted(said) == ["Other", "Walk", "jumping jack", "wlak", "zzz"]
+    assert (
+        "label 'wlak' of the truth (2.0 s) is neither in the actions nor a label of the default model" in said["wlak"]
+    )
+    for label, near in {"wlak": "walk", "Walk": "walk", "jumping jack": "jumping_jack", "Other": "other"}.items():
+        assert said[label].endswith(f"did you mean {near!r}?")
+    assert said["zzz"].endswith("write 'other' for an action that there is no word for")
+
+
+def test_the_guide_explains_every_number_by_the_name_that_is_printed(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "how-to" / "score.md").read_text(encoding="utf-8")
+    explained = {name for line in guide.splitlines() if line.startswith("| `") for name in line.split("`")[1::2]}
+    names = set(scored(capsys, "--boxes", "boxes.csv")["metrics"])
+    assert names <= explained
+    assert {"accuracy_decided", "segment_f1_0.10", "missed_people", "identity_switches"} < names
 
 
 def test_boxes_find_who_is_who_with_the_tracks_beside(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -155,6 +194,7 @@ def test_nobody_found_scores_zero_and_says_whom_it_missed(folder: Path, capsys: 
         (["--boxes", "boxes.csv", "--match", "id"], "--boxes is of no use with --match id"),
         (["--boxes", "boxes.csv", "--tracks", "no.csv"], "no.csv is not there; --boxes needs the tracks.csv of"),
         (["--boxes", "none.csv"], "none.csv: cannot be read"),
+        (["--overwrite"], "--overwrite is for a report in a file; name the file with --out REPORT"),
     ],
 )
 def test_options_that_do_not_go_together_say_so(

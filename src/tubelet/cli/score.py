@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import hashlib
 import math
 import sys
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from tubelet.datasets.timelines import Boxes, Timelines
     from tubelet.metrics.assignment import Assignment
     from tubelet.metrics.scoring import SourceScore, Summary
+    from tubelet.metrics.timeline import LabelledInterval
     from tubelet.runs import Metric, Report
 
 _EPILOG = """Labels in TRUTH: `unknown` is time that nobody can tell and that is not counted; `other` is an action that
@@ -32,7 +34,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("actions", metavar="ACTIONS", help="actions.csv that `tubelet recognize --out` wrote")
+    parser.add_argument("actions", metavar="ACTIONS", help="actions.csv of `tubelet recognize --out`, or its folder")
     parser.add_argument("truth", metavar="TRUTH", help="hand labels: source,track_id,start_s,end_s,label")
     parser.add_argument(
         "--boxes", metavar="CSV", help="hand-drawn boxes: source,track_id,time_s,x0_px,y0_px,x1_px,y1_px"
@@ -50,12 +52,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(arguments: argparse.Namespace) -> int:
     """Scores, prints, and writes the report."""
+    from tubelet.errors import ConfigError
     from tubelet.runs import to_json_text
     from tubelet.runs.directory import check_output
 
     out = None if arguments.out is None else Path(arguments.out)
     if out is not None:
         check_output(out, overwrite=arguments.overwrite)
+    elif arguments.overwrite:
+        raise ConfigError("--overwrite is for a report in a file; name the file with --out REPORT")
     scores, notices = _score(arguments)
     report = _report(arguments, scores, notices)
     if out is not None:
@@ -76,20 +81,21 @@ def _score(arguments: argparse.Namespace) -> tuple[list[SourceScore], list[str]]
     from tubelet.errors import DatasetError
     from tubelet.metrics.scoring import score_source
 
-    predicted, truth = read_timelines(arguments.actions), read_timelines(arguments.truth)
+    actions_path = _actions_path(arguments)
+    predicted, truth = read_timelines(actions_path), read_timelines(arguments.truth)
     boxes, tracks, ignored = _read_boxes(arguments)
     sources = list(dict.fromkeys([*truth, *boxes]))
     if not sources:
         raise DatasetError(f"{arguments.truth}: holds no labels; nothing can be measured against it")
-    found = match_sources(sources, list(predicted), where=arguments.actions)
+    found = match_sources(sources, list(predicted), where=str(actions_path))
     tracks_found = match_sources(sources, list(tracks), where="tracks.csv")
     ignored_found = match_sources(sources, list(ignored), where=arguments.ignore or "")
     if predicted and not found:
         raise DatasetError(
-            f"{arguments.actions}: holds none of the sources of {arguments.truth}: it has {_listed(predicted)}, "
+            f"{actions_path}: holds none of the sources of {arguments.truth}: it has {_listed(predicted)}, "
             f"the truth has {_listed(sources)}; write them alike in both files"
         )
-    notices = _notices(sources, predicted, found)
+    notices = _notices(sources, predicted, found) + _label_notices(predicted, truth)
     scores = []
     for source in sources:
         guesses, people = predicted.get(found.get(source, ""), {}), truth.get(source, {})
@@ -107,6 +113,12 @@ def _score(arguments: argparse.Namespace) -> tuple[list[SourceScore], list[str]]
                 "if ids do not mean the same in both files, add --match overlap, or --boxes"
             )
     return scores, notices
+
+
+def _actions_path(arguments: argparse.Namespace) -> Path:
+    """The actions.csv that was named, or the one in the folder that was named."""
+    path = Path(arguments.actions)
+    return path / "actions.csv" if path.is_dir() else path
 
 
 def _ids_look_wrong(guesses: Mapping[str, Any], people: Mapping[str, Any]) -> bool:
@@ -134,7 +146,7 @@ def _read_boxes(arguments: argparse.Namespace) -> tuple[Boxes, Boxes, Boxes]:
         return {}, {}, {}
     if arguments.match not in ("auto", "boxes"):
         raise ConfigError(f"--boxes is of no use with --match {arguments.match}; leave one of them away")
-    tracks_path = Path(arguments.tracks) if arguments.tracks else Path(arguments.actions).with_name("tracks.csv")
+    tracks_path = Path(arguments.tracks) if arguments.tracks else _actions_path(arguments).with_name("tracks.csv")
     if not tracks_path.exists():
         raise ConfigError(
             f"{tracks_path} is not there; --boxes needs the tracks.csv of the same recognition (--tracks)"
@@ -186,6 +198,31 @@ def _notices(sources: Sequence[str], predicted: Timelines, found: Mapping[str, s
     return notices
 
 
+def _label_notices(predicted: Timelines, truth: Timelines) -> list[str]:
+    """A note on each true label that nothing can be right about: mostly a slip of the pen."""
+    from tubelet.methods.recognition.model_card import load_card
+    from tubelet.metrics.scoring import OTHER
+    from tubelet.metrics.timeline import UNKNOWN
+
+    seconds: dict[str, float] = {}
+    for interval in _intervals(truth):
+        seconds[interval.label] = seconds.get(interval.label, 0.0) + interval.duration_s
+    known = {*load_card()["labels"], OTHER, UNKNOWN, *(interval.label for interval in _intervals(predicted))}
+    notices = []
+    for label in sorted(seconds.keys() - known):
+        near = difflib.get_close_matches(label.lower().replace(" ", "_"), sorted(known), n=1)
+        advice = f"did you mean {near[0]!r}?" if near else f"write {OTHER!r} for an action that there is no word for"
+        notices.append(
+            f"label {label!r} of the truth ({seconds[label]:.1f} s) is neither in the actions nor a label of the "
+            f"default model, so nothing there can be right; {advice}"
+        )
+    return notices
+
+
+def _intervals(timelines: Timelines) -> list[LabelledInterval]:
+    return [interval for tracks in timelines.values() for timeline in tracks.values() for interval in timeline]
+
+
 def _listed(names: Mapping[str, object] | Sequence[str]) -> str:
     shown = [repr(name) for name in list(names)[:5]]
     return ", ".join(shown) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
@@ -198,13 +235,14 @@ def _report(arguments: argparse.Namespace, scores: Sequence[SourceScore], notice
     summary = summarise(scores)
     methods = sorted({score.assignment.method for score in scores})
     truth_s = math.fsum(person.time.truth_s for score in scores for person in score.people)
+    num_people = sum(len(score.people) for score in scores)
     return Report(
-        title=f"{_short(arguments.actions)} against {_short(arguments.truth)}",
+        title=f"{arguments.actions} against {arguments.truth}",
         metrics=_metrics(summary),
         num_expected=len(scores),
         num_scored=len(scores),
-        protocol=f"{sum(len(score.people) for score in scores)} people, {truth_s:.1f} s of labelled time; items are "
-        f"sources. Tracks are matched to people by {' and '.join(methods)}. 95 % intervals from drawing whole "
+        protocol=f"{num_people} {'person' if num_people == 1 else 'people'}, {truth_s:.1f} s of labelled time; "
+        f"items are sources. Tracks are matched to people by {' and '.join(methods)}. 95 % intervals from drawing whole "
         f"{'sources' if summary.clusters == 'source' else 'people and tracks'} (bootstrap).",
         dataset=_short(arguments.truth),
         dataset_fingerprint=_fingerprint([arguments.truth, arguments.boxes, arguments.ignore]),
@@ -277,7 +315,7 @@ def _text(report: Report, scores: Sequence[SourceScore]) -> str:
             cells = ["" if metrics[name].value is None else f"{metrics[name].value:.3f}" for name in shown]
             counts = [f"{metrics[name].value:.0f}" for name in ("missed_people", "false_tracks")]
             rows.append((source, details["matched_by"], *cells, *counts))
-        header = ("source", "matched by", "accuracy", "decided", "coverage", "F1@.50", "edit", "missed", "false")
+        header = ("source", "matched by", *shown, "missed_people", "false_tracks")
         lines += markdown_table(header, rows, align="ll" + "r" * 7)
     confusion = report.details["confusion_s"]
     if confusion:

@@ -74,6 +74,8 @@ def read_timelines(path: str | os.PathLike[str]) -> Timelines:
     for row in _rows(Path(path), TIMELINE_COLUMNS):
         source, track = row.text("source"), row.text("track_id")
         interval = LabelledInterval(row.number("start_s"), row.number("end_s"), row.text("label"))
+        if interval.start_s < 0:
+            raise row.error(f"start_s is {interval.start_s:g}; allowed: 0 (the first displayed frame) or more")
         if not interval.end_s > interval.start_s:
             raise row.error(f"end_s is {interval.end_s:g}; allowed: a number above start_s ({interval.start_s:g})")
         timelines.setdefault(source, {}).setdefault(track, []).append(interval)

@@ -155,7 +155,7 @@ class Report:
     @property
     def headline(self) -> str:
         """One line that says what was evaluated and over how much; an incomplete evaluation says so first."""
-        count = f"{self.num_scored} of {self.num_expected} items scored"
+        count = f"{self.num_scored} of {self.num_expected} {'item' if self.num_expected == 1 else 'items'} scored"
         return f"{self.title} ({count})" if self.is_complete else f"INCOMPLETE: {self.title} ({count})"
 
     def require_complete(self) -> None:

@@ -52,6 +52,10 @@ def test_only_a_header_is_nobody(tmp_path: Path) -> None:
         (HEADER + "a.mp4,1,0,inf,walk\n", "line 2: end_s is 'inf'; allowed: a finite number"),
         (HEADER + 'a.mp4,1,0,"1,5",walk\n', "line 2: end_s is '1,5'; allowed: a finite number with . for decimals"),
         (HEADER + "a.mp4,1,2,2,walk\n", r"line 2: end_s is 2; allowed: a number above start_s \(2\)"),
+        (
+            HEADER + "a.mp4,1,-0.5,2,walk\n",
+            r"line 2: start_s is -0.5; allowed: 0 \(the first displayed frame\) or more",
+        ),
         (HEADER + "a.mp4,1,0,1,\n", "line 2: label is empty; allowed: any text"),
         (HEADER + ",1,0,1,walk\n", "line 2: source is empty"),
         (

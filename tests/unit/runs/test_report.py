@@ -62,6 +62,7 @@ def test_the_command_tells_no_folders_of_this_machine(monkeypatch: pytest.Monkey
 def test_an_incomplete_report_says_so_first() -> None:
     whole = report()
     assert whole.headline == "walkers (3 of 3 items scored)"
+    assert report(num_expected=1, num_scored=1).headline == "walkers (1 of 1 item scored)"
     whole.require_complete()
     part = report(num_scored=2, failures=(Failure(item="a.mp4", reason="truncated"),))
     assert part.headline == "INCOMPLETE: walkers (2 of 3 items scored)"
