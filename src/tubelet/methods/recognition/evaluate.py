@@ -9,8 +9,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from tubelet.datasets.performances import LABELS
+from tubelet.errors import ConfigError
 from tubelet.methods.recognition.action_model import load_action_model
 from tubelet.methods.recognition.examples import Examples, draw_examples
+from tubelet.methods.recognition.model_card import CARD_FILE
 from tubelet.methods.recognition.recipes import MocapSkeletonConfig
 from tubelet.methods.recognition.split import hold_outs, split_clips, validation_drawing
 from tubelet.methods.recognition.train import as_expected, load_motions
@@ -23,7 +25,17 @@ _CURVE_POINTS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 def evaluate(config: MocapSkeletonConfig, run: RunDirectory) -> Report:
-    """Evaluate the model of a run on validation performances that it was not calibrated on."""
+    """Evaluate the model of a run on validation performances that it was not calibrated on.
+
+    Raises:
+        ConfigError: The run's training did not come to its end.
+    """
+    if not (run.path / CARD_FILE).exists():
+        recipe = run.description().get("recipe", config.recipe)
+        raise ConfigError(
+            f"the training in {run.path} is not finished: it has no {CARD_FILE} yet; "
+            f"go on with `tubelet train {recipe} --out {run.path} --resume`"
+        )
     model = load_action_model(run.path)
     _, clips = split_clips(load_motions(), config)
     examples = draw_examples(

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from tubelet.cli.main import main
+from tubelet.configs import to_json
 from tubelet.datasets.mocap import LABEL_OF_CLIP
 from tubelet.methods.recognition.recipes import MocapSkeletonConfig, mocap_skeleton_held_out
+from tubelet.runs import RunDirectory
 from tubelet.training import OptimizerConfig
 
 
@@ -54,3 +56,14 @@ def test_settings_at_the_ends_of_what_is_allowed_are_taken() -> None:
     MocapSkeletonConfig(num_steps=60, window=135, held_out_leg_share=0.54, severity=0.0)
     MocapSkeletonConfig(num_steps=1, optimizer=OptimizerConfig(num_warmup_steps=1), held_out_azimuth_deg=(1.0, 180.0))
     assert mocap_skeleton_held_out().held_out_clips
+
+
+def test_a_training_that_is_not_finished_is_not_evaluated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    recipe = "recognition:mocap_skeleton"
+    RunDirectory.create(run, {"recipe": recipe, "config": to_json(MocapSkeletonConfig())})
+    assert main(["evaluate", str(run)]) == 2
+    assert capsys.readouterr().err == (
+        f"tubelet: error: the training in {run} is not finished: it has no action_model.json yet; "
+        f"go on with `tubelet train {recipe} --out {run} --resume`\n"
+    )
