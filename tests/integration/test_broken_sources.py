@@ -70,20 +70,45 @@ def test_a_folder_with_a_bad_file_in_it(good: Path, tmp_path: Path, capsys: pyte
     assert [Path(source["source"]).name for source in document["sources"]] == ["b.mp4"]
 
 
-def test_a_file_without_permission(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    locked = tmp_path / "locked.mp4"
-    os.link(good, locked)
+@pytest.fixture
+def locked(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that the system refuses to open, beside one that it opens."""
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    os.link(good, folder / "b.mp4")
+    path = folder / "a.mp4"
+    os.link(good, path)
     real_open = open
 
     def guarded(file: object, *args: object, **options: object) -> object:
-        if str(file) == str(locked):
-            raise PermissionError(13, "Permission denied", str(locked))
+        if str(file) == str(path):
+            raise PermissionError(13, "Permission denied", str(file))
         return real_open(file, *args, **options)  # type: ignore[call-overload]
 
     monkeypatch.setattr("builtins.open", guarded)
-    with pytest.raises(VideoReadError) as caught:
-        Recognizer().recognize(locked)
-    assert caught.value.cause == "permission"
+    return path
+
+
+@pytest.mark.parametrize("door", ["recognize", "stream"])
+def test_a_file_without_permission_from_python(door: str, locked: Path) -> None:
+    recognizer = Recognizer()
+    with pytest.raises(VideoReadError, match="permission: this user may not read it") as caught:
+        recognizer.recognize(locked) if door == "recognize" else list(recognizer.stream(locked))
+    assert (caught.value.cause, caught.value.path) == ("permission", str(locked))
+
+
+@pytest.mark.parametrize("batch", ["files", "folder"])
+def test_a_file_without_permission_on_the_command_line(
+    batch: str, locked: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    readable = locked.with_name("b.mp4")
+    sources = [str(locked), str(readable)] if batch == "files" else [str(locked.parent)]
+    assert main(["recognize", *sources, "--json"]) == 1
+    captured = capsys.readouterr()
+    document = json.loads(captured.out)
+    assert [(each["source"], each["cause"]) for each in document["failures"]] == [(str(locked), "permission")]
+    assert [source["source"] for source in document["sources"]] == [str(readable)]
+    assert f"{locked}: permission" in captured.err
 
 
 def test_a_damaged_file_keeps_what_came_before_the_damage(tmp_path: Path) -> None:
