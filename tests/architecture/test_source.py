@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -39,9 +40,16 @@ def _is_broad(handler: ast.ExceptHandler) -> bool:
     return not reraises and any(kind is None or _dotted(kind) in {"Exception", "BaseException"} for kind in kinds)
 
 
-def test_errors_are_stopped_broadly_only_where_the_command_line_ends() -> None:
-    broad = {f"{relative(path)}:{node.lineno}" for path, node in nodes(ast.ExceptHandler) if _is_broad(node)}
-    assert {place for place in broad if not place.startswith("src/tubelet/cli/main.py:")} == set()
+# Where any error may be stopped, how often, and why there.
+BROAD = {
+    "src/tubelet/cli/main.py": 1,  # the command line ends there: what nobody foresaw becomes a sentence and exit code 1
+    "src/tubelet/cli/finder.py": 1,  # runs modules of the user's, which may raise anything; kept as the error's cause
+}
+
+
+def test_errors_are_stopped_broadly_only_where_there_is_a_reason() -> None:
+    found = Counter(relative(path) for path, node in nodes(ast.ExceptHandler) if _is_broad(node))
+    assert found == BROAD
 
 
 def _dotted(node: ast.expr) -> str:

@@ -20,19 +20,6 @@ from tubelet.configs import suggestion
 from tubelet.errors import ConfigError
 from tubelet.runs.card import Card
 
-# What code that runs on import raises. Not Exception: what is none of these is a defect and keeps its traceback.
-_IMPORT_FAILURES = (
-    ImportError,
-    SyntaxError,
-    NameError,
-    AttributeError,
-    TypeError,
-    ValueError,
-    LookupError,
-    OSError,
-    RuntimeError,
-)
-
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
@@ -167,5 +154,5 @@ def _module_or_none(name: str) -> ModuleType | None:
 def _module(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except _IMPORT_FAILURES as error:
+    except Exception as error:  # somebody else's code runs here, and its errors are not tubelet's defects
         raise ConfigError(f"{name} failed to import: {type(error).__name__}: {error}") from error

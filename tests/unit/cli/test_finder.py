@@ -86,8 +86,12 @@ def test_what_is_broken_keeps_its_own_error(package: Path) -> None:
     with pytest.raises(ConfigError, match=r"typo failed to import: SyntaxError"):
         find_recipe("outside_method.typo:tiny")
     (package / "evaluate.py").write_text("1 / 0\n")
-    with pytest.raises(ZeroDivisionError):  # a defect that runs on import keeps its traceback
+    with pytest.raises(ConfigError, match="evaluate failed to import: ZeroDivisionError: division by zero") as raised:
         find_recipe("outside_method.recipes:tiny").action("evaluate")
+    assert isinstance(raised.value.__cause__, ZeroDivisionError)  # `tubelet --traceback` shows where
+    (package / "stopped.py").write_text("raise KeyboardInterrupt\n")
+    with pytest.raises(KeyboardInterrupt):
+        find_recipe("outside_method.stopped:tiny")
 
 
 def test_a_recipe_returns_a_config(package: Path) -> None:
