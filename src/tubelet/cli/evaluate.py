@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 
@@ -24,7 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Evaluates a run."""
     from tubelet.cli.finder import find_recipe
     from tubelet.configs import from_json
-    from tubelet.errors import ConfigError
+    from tubelet.errors import ConfigError, IncompleteEvaluationError
     from tubelet.runs import Report, RunDirectory
     from tubelet.runs.directory import check_output
 
@@ -43,4 +44,9 @@ def run(arguments: argparse.Namespace) -> int:
     report.write(report_path)
     print(report.to_markdown())
     print(f"report: {report_path}")
-    return 0 if report.is_complete else 1
+    try:
+        report.require_complete()
+    except IncompleteEvaluationError as error:
+        print(f"tubelet: error: {error}", file=sys.stderr)
+        return 1
+    return 0

@@ -95,9 +95,10 @@ def test_what_is_there_is_not_overwritten(capsys: pytest.CaptureFixture[str]) ->
 def test_an_incomplete_evaluation_exits_with_1(capsys: pytest.CaptureFixture[str]) -> None:
     assert train("--set", "num_missing=1") == 0
     assert main(["evaluate", "run"]) == 1
-    out = capsys.readouterr().out
+    out, err = capsys.readouterr()
     assert "**INCOMPLETE: tiny (1 of 2 items scored)**" in out
     assert "- not scored: 0: lost" in out
+    assert "tubelet: error: tiny: 1 of 2 items were not scored, first '0' (lost); mend or leave out" in err
 
 
 @pytest.mark.parametrize(
