@@ -70,6 +70,7 @@ def network_frames(address: str, *, timeout_s: float) -> Iterator[Frame]:
     """
     name = without_password(address)
     last_s: float | None = None
+    waiting_since_s = time.monotonic()
     try:
         with av.open(address, mode="r", options={"rtsp_transport": "tcp"}, timeout=timeout_s) as container:
             stream = pick_stream(name, container)
@@ -88,13 +89,19 @@ def network_frames(address: str, *, timeout_s: float) -> Iterator[Frame]:
                     last_s = time_s
                     yield Frame(convert(picture), time_s, index)
                     index += 1
+                waiting_since_s = time.monotonic()
     except (av.FFmpegError, OSError) as error:
-        raise VideoReadError(
-            name,
-            "unavailable",
-            f"no answer within {timeout_s:g} s, or the connection broke ({error.strerror}); check address and network",
-            last_s,
-        ) from error
+        waited_s = time.monotonic() - waiting_since_s
+        # The library says of a time-out only that what it got is no data, so the clock tells.
+        if waited_s > 0.9 * timeout_s:
+            said = f"no answer within {timeout_s:g} s; check address and network"
+        elif isinstance(error, ConnectionRefusedError):
+            said = "the connection was refused: nothing serves a stream there; check address and port"
+        elif last_s is None:
+            said = f"no stream could be opened ({error.strerror}); check address and network"
+        else:
+            said = f"the connection broke ({error.strerror}); check the network"
+        raise VideoReadError(name, "unavailable", said, last_s) from error
 
 
 class _SenderClock:

@@ -83,7 +83,7 @@ def as_source(source: Source | str | int | os.PathLike[str]) -> Source:
     """A single source from its name.
 
     Raises:
-        ConfigError: The address is of a kind that is not read.
+        ConfigError: The address is of a kind that is not read, or names no host.
     """
     if isinstance(source, Source):
         return source
@@ -91,6 +91,11 @@ def as_source(source: Source | str | int | os.PathLike[str]) -> Source:
         return Source(str(source), "camera")
     name = os.fspath(source)
     if name.startswith(_STREAM_SCHEMES):
+        host = re.split("[/?#]", name.partition("://")[2], maxsplit=1)[0].rpartition("@")[2]
+        if not host or host.startswith(":"):
+            raise ConfigError(
+                f"{printable(without_password(name))}: the address names no host; write rtsp://HOST[:PORT]/PATH"
+            )
         return Source(name, "stream")
     if _ANY_SCHEME.match(name):
         raise ConfigError(

@@ -171,3 +171,10 @@ def test_errors_name_the_argument(arguments: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
         expand_sources(arguments)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("address", ["rtsp://", "rtsp:///live", "rtsps://:554/live", "rtsp://user:secret@/live"])
+def test_an_address_without_a_host_is_refused(address: str) -> None:
+    with pytest.raises(ConfigError, match=r"the address names no host; write rtsp://HOST\[:PORT\]/PATH") as caught:
+        expand_sources([address])
+    assert "secret" not in str(caught.value)
