@@ -41,11 +41,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _describe(info: VideoInfo) -> str:
-    frames = "unknown" if info.num_frames is None else str(info.num_frames)
+    frames = "an unknown number of frames" if info.num_frames is None else f"{info.num_frames} frames"
+    if info.num_frames == 1:
+        frames = "1 frame"
     rate = f"{info.average_fps:.3f} frames/s" + (" (variable)" if info.is_variable_frame_rate else "")
     facts = {
         "size": f"{info.width} x {info.height} px" + (f", turned {info.rotation_deg} deg" if info.rotation_deg else ""),
-        "length": f"{info.duration_s:.3f} s, {frames} frames, {rate}",
+        "length": f"{info.duration_s:.3f} s, {frames}, {rate}",
         "first frame at": f"{info.start_pts_s:.3f} s in the file's own clock",
         "codec": f"{info.codec} in {info.container}, {info.pixel_format}, {info.bit_depth} bit"
         + (", alpha" if info.has_alpha else "")

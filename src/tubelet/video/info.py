@@ -11,6 +11,7 @@ class VideoInfo:
 
     Attributes:
         path: As the user named it.
+        container: A plain name: mp4, mov, matroska/webm, avi, mpegts, …
         width: In display orientation, pixels.
         height: In display orientation, pixels.
         rotation_deg: Clockwise rotation that display applies: 0, 90, 180 or 270.

@@ -6,6 +6,7 @@ import itertools
 import os
 
 import numpy as np
+from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from jaxtyping import Float64
@@ -49,7 +50,7 @@ def describe(file: VideoFile, first: VideoFrame) -> VideoInfo:
     is_sideways, pixel_format = is_turned_sideways(first), first.format
     return VideoInfo(
         path=file.path,
-        container=container.format.name,
+        container=_container_name(container),
         codec=stream.codec_context.codec.canonical_name,
         width=first.height if is_sideways else first.width,
         height=first.width if is_sideways else first.height,
@@ -66,6 +67,16 @@ def describe(file: VideoFile, first: VideoFrame) -> VideoInfo:
         has_audio=len(container.streams.audio) > 0,
         size_bytes=file.media.size_bytes,
     )
+
+
+def _container_name(container: InputContainer) -> str:
+    """One plain name where the demuxer lists a family of them (`mov,mp4,m4a,3gp,3g2,mj2`)."""
+    family = container.format.name.split(",")
+    if "mp4" in family:
+        brand = container.metadata.get("major_brand", "")
+        return "mov" if brand.startswith("qt") else "3gp" if brand.startswith("3g") else "mp4"
+    # Both are Matroska; the library does not tell which the file calls itself.
+    return "matroska/webm" if "matroska" in family else family[0]
 
 
 def claimed_duration_s(file: VideoFile) -> float | None:

@@ -251,7 +251,7 @@ def _facts(source: Mapping[str, Any]) -> list[str]:
         facts += [
             f"{video['width']} × {video['height']}",
             rate,
-            f"{video['codec']} in {_container(video['container'])}",
+            f"{video['codec']} in {video['container']}",
         ]
         if video["rotation_deg"]:
             facts.append(f"rotated by {video['rotation_deg']}°")
@@ -320,12 +320,6 @@ def _short_name(source: str) -> str:
     if "://" in source:
         return without_password(source)
     return f"Camera {source}" if source.isdecimal() else re.split(r"[/\\]", source.rstrip("/\\"))[-1]
-
-
-def _container(names: str) -> str:
-    """One of the names that the demuxer lists for a family of formats."""
-    listed = names.split(",")
-    return "mp4" if "mp4" in listed else listed[0]
 
 
 def _words(label: str) -> str:
