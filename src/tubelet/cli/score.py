@@ -242,8 +242,8 @@ def _report(arguments: argparse.Namespace, scores: Sequence[SourceScore], notice
         num_expected=len(scores),
         num_scored=len(scores),
         protocol=f"{num_people} {'person' if num_people == 1 else 'people'}, {truth_s:.1f} s of labelled time; "
-        f"items are sources. Tracks are matched to people by {' and '.join(methods)}. 95 % intervals from drawing whole "
-        f"{'sources' if summary.clusters == 'source' else 'people and tracks'} (bootstrap).",
+        f"items are sources. Tracks are matched to people by {' and '.join(methods)}. 95 % intervals from drawing "
+        f"whole {'sources' if summary.clusters == 'source' else 'people and tracks'} (bootstrap).",
         dataset=_short(arguments.truth),
         dataset_fingerprint=_fingerprint([arguments.truth, arguments.boxes, arguments.ignore]),
         seed=0,
