@@ -24,11 +24,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Prints the list."""
     from tubelet import weights
     from tubelet.methods.recognition.model_card import load_card
+    from tubelet.people.detector import WEIGHTS_OF
     from tubelet.runs import to_json_text
 
     card = load_card()
     parts = {
-        "detector": [("oidv4", weights.OIDV4_SSD), ("ssdlite", weights.PEDESTRIAN_SSDLITE)],
+        "detector": list(WEIGHTS_OF.items()),
         "landmarks": [("blazepose-full", weights.POSE_LANDMARK_FULL)],
     }
     if arguments.json:

@@ -15,7 +15,11 @@ from tubelet.people import ssd
 from tubelet.people.boxes import Boxes, suppress
 from tubelet.people.tiles import Tile, plan_tiles
 
-DETECTORS = ("auto", "oidv4", "ssdlite")
+WEIGHTS_OF = {"oidv4": weights.OIDV4_SSD, "ssdlite": weights.PEDESTRIAN_SSDLITE}
+"""The detectors, the better one first, and the file that each reads."""
+
+DETECTORS = ("auto", *WEIGHTS_OF)
+"""What `load_detector` takes."""
 
 _BORDER = 0.01
 _LEAST_SIDE_PX = 1.0
@@ -117,16 +121,17 @@ def load_detector(
     reason = "asked for"
     if which == "auto":
         which, reason = _choose(notify)
+    path = weights.fetch(WEIGHTS_OF[which], notify=notify)
     # Each network brings its own run time: import the one that is used.
     if which == "oidv4":
         from tubelet.people.oidv4 import Oidv4Network
 
-        network: Network = Oidv4Network(weights.fetch(weights.OIDV4_SSD, notify=notify), num_workers)
-        return SsdDetector(network, name="oidv4", reason=reason, min_score=0.35, fast=fast)
+        network: Network = Oidv4Network(path, num_workers)
+        return SsdDetector(network, name=which, reason=reason, min_score=0.35, fast=fast)
     from tubelet.people.ssdlite import SsdliteNetwork
 
-    network = SsdliteNetwork(weights.fetch(weights.PEDESTRIAN_SSDLITE, notify=notify), num_workers)
-    return SsdDetector(network, name="ssdlite", reason=reason, min_score=0.2, fast=fast)
+    network = SsdliteNetwork(path, num_workers)
+    return SsdDetector(network, name=which, reason=reason, min_score=0.2, fast=fast)
 
 
 def _choose(notify: Callable[[str], None] | None) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tubelet.cli.main import main
+from tubelet.people.detector import DETECTORS
 
 RUN = "import sys; from tubelet.cli.main import main; sys.exit(main(sys.argv[1:]))"
 
@@ -67,6 +68,7 @@ def test_models_are_listed_with_licence_and_evidence(
 
     document = json.loads(capsys.readouterr().out, parse_constant=refuse)
     assert [part["name"] for part in document["parts"]] == ["oidv4", "ssdlite", "blazepose-full"]
+    assert list(DETECTORS) == ["auto", "oidv4", "ssdlite"]
     for part in document["parts"]:
         assert part["licence"] in text
         assert "real footage" in part["evidence"]
