@@ -171,6 +171,33 @@ def test_an_hour_with_fifty_people_stays_usable(browser, crowded):
     assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+FITTING = """
+[...document.querySelectorAll('#source-1 .seg')].map(s => {
+  const seg = s.getBoundingClientRect(), text = s.firstElementChild.getBoundingClientRect();
+  return [seg.width, text.width, text.top < seg.bottom - 1 && text.bottom > seg.top + 1];
+})
+"""
+
+
+def test_a_label_is_shown_whole_or_not_at_all(browser, crowded, results):
+    browser.open(crowded / "report.html")
+    found = browser.evaluate(FITTING.replace("'#source-1 .seg'", "'#source-1 .lane:not(details.more *) .seg'"))
+    assert len(found) == 12 * 40
+    assert not any(shown for width, needed, shown in found if needed > width)
+    browser.open(results / "report.html")
+    found = browser.evaluate(FITTING)
+    assert all(needed <= width for width, needed, _ in found)
+    assert all(shown for _, _, shown in found)
+
+
+def test_the_table_of_sources_needs_no_sideways_scrolling(browser, crowded):
+    browser.open(crowded / "report.html", width=360, mobile=True)
+    wide = "(() => { const t = document.querySelector('nav .scrollx'); return t.scrollWidth - t.clientWidth; })()"
+    assert browser.evaluate(wide) <= 0
+    cells = "[...document.querySelectorAll('nav tbody td')].every(c => c.getBoundingClientRect().right <= innerWidth)"
+    assert browser.evaluate(cells)
+
+
 def test_a_hostile_name_is_only_text(browser, crowded):
     browser.open(crowded / "report.html")
     assert browser.evaluate("document.title") == "3 videos · tubelet"

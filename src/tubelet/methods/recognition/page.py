@@ -258,7 +258,8 @@ def _facts(source: Mapping[str, Any]) -> list[str]:
         if video["is_interlaced"]:
             facts.append("interlaced")
         facts.append(_size(video["size_bytes"]))
-    facts.append(f"{source['num_frames']:,} frames".replace(",", "\u202f"))
+    unit = "frame" if source["num_frames"] == 1 else "frames"
+    facts.append(f"{source['num_frames']:,} {unit}".replace(",", "\u202f"))
     return facts
 
 

@@ -112,7 +112,7 @@ def test_nothing_is_loaded_from_anywhere():
     page = Page(text)
     addresses = [a[name] for _, a in page.elements for name in ("src", "href") if name in a]
     outside = [address for address in addresses if not address.startswith(("data:image/jpeg;base64,", "#"))]
-    assert outside == ["demo/annotated.mp4"]
+    assert outside == ["demo/annotated.mp4#t=0.1"]
     assert "url(" not in text
     assert "@import" not in text
     policy = page.of("meta", **{"http-equiv": "Content-Security-Policy"})[0]["content"]
@@ -167,6 +167,22 @@ def test_a_source_that_failed_midway_is_shown_as_far_as_it_went():
 def test_whole_frame_models_have_one_lane_for_the_picture():
     page = Page(render(recognition(segments=[segment(0, 0.0, 6.0, "surf")])))
     assert segments_of(page)[0]["aria-label"] == "Whole picture: surf 90 %, 0.0 s to 6.0 s"
+
+
+def test_one_of_something_is_told_as_one():
+    text = Page(render(recognition(segments=[segment(1, 0.0, 2.0, "walk")], num_frames=1))).text
+    for said in (" 1 frame ", " person 1 ", "The only segment"):
+        assert said in text
+    for wrong in ("1 frames", "people 1", "All 1 segments"):
+        assert wrong not in text
+    crowd = [segment(1 + index, 0.0, 2.0 + index, "walk") for index in range(MAX_OPEN_PEOPLE + 1)]
+    assert "1 more person, seen for 2.0 s" in Page(render(recognition(segments=crowd, duration_s=60.0))).text
+
+
+def test_the_video_shows_a_picture_before_it_plays():
+    page = Page(render(recognition(), videos={"demo.mp4": AnnotatedVideo(relative_path="demo/annotated.mp4")}))
+    (video,) = page.of("video")
+    assert (video["src"], video["preload"]) == ("demo/annotated.mp4#t=0.1", "metadata")
 
 
 def test_many_people_are_folded_and_none_is_lost():
