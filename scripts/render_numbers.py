@@ -1,4 +1,4 @@
-"""Writes the measured numbers into README.md and the docs, out of the reports that lie in the repository.
+"""Writes the measured numbers into README.md, the docs and the model card, out of the reports in the repository.
 
     python scripts/render_numbers.py           # fills in every place
     python scripts/render_numbers.py --check   # exit 1 if a page says something else than the reports
@@ -19,6 +19,7 @@ from tubelet.methods.recognition.model_card import load_card
 
 ROOT = Path(__file__).resolve().parents[1]
 REPORTS = ROOT / "benchmarks" / "reports"
+EVIDENCE = ROOT / "src" / "tubelet" / "methods" / "recognition" / "weights" / "evidence.json"
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 _PLACE = re.compile(r"(<!-- numbers: (\w+) -->\n).*?(<!-- /numbers -->)", re.DOTALL)
 
@@ -112,6 +113,21 @@ def synthetic() -> str:
     return table(["synthetic people", "clips of training, new bodies and cameras", "held out"], rows)
 
 
+def real_evidence() -> str:
+    """The file beside the weights that says what real footage showed of each class; the model card quotes it."""
+    report = load("real_oidv4")
+    said: dict[str, list[str]] = {}
+    for label in ("walk", "stand"):
+        metric = report["metrics"][f"street_test/{label}_found"]
+        said[label] = [f"{metric['n']} labelled moments of one street, {100 * metric['value']:.0f} % of them found"]
+    for true, answers in report["details"]["demo_confusion_s"].items():
+        total_s = sum(answers.values())
+        said.setdefault(true, []).append(f"{total_s:.1f} s of one clip, {answers.get(true, 0.0):.1f} s of them found")
+    classes = {label: f"real footage: {'; '.join(texts)}" for label, texts in said.items()}
+    digest = json.loads(EVIDENCE.read_text(encoding="utf-8"))["weights_sha256"]
+    return json.dumps({"weights_sha256": digest, "classes": classes}, indent=2, ensure_ascii=False) + "\n"
+
+
 def recognize_speed() -> str:
     """Wall time on the demo clip."""
     report = load("recognize_speed")
@@ -195,9 +211,10 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="change nothing; fail if a page is out of date")
     options = parser.parse_args()
     stale = []
-    for page in PAGES:
+    # The evidence first: a page quotes it.
+    for page in (EVIDENCE, *PAGES):
         before = page.read_text(encoding="utf-8")
-        after = render(before, page)
+        after = real_evidence() if page == EVIDENCE else render(before, page)
         if before != after:
             stale.append(str(page.relative_to(ROOT)))
             if not options.check:

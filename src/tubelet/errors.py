@@ -68,7 +68,9 @@ class VideoReadError(VideoError):
         self.time_s = time_s
         self.partial: object | None = None
         where = "" if time_s is None else f" at {time_s:.2f} s"
-        super().__init__(f"{self.path}: {cause}{where}: {detail}")
+        # A file may be named with bytes that are no text; a message can be printed and written all the same.
+        shown = self.path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        super().__init__(f"{shown}: {cause}{where}: {detail}")
 
     def __reduce__(self) -> tuple[type[VideoReadError], tuple[str, str, str, float | None]]:
         return (type(self), (self.path, self.cause, self.detail, self.time_s))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import sys
 
@@ -83,9 +82,9 @@ def _number(text: str) -> float:
 def run(arguments: argparse.Namespace) -> int:
     """Recognises all sources; failures of single sources are listed at the end and make the exit code 1."""
     from tubelet.methods.recognition.commands import recognize_sources
-    from tubelet.video.sources import without_password
+    from tubelet.video.sources import printable, without_password
 
     # File names need not be UTF-8, and addresses may hold passwords: neither may reach a result as it is.
-    words = [os.fsencode(word).decode("utf-8", "backslashreplace") for word in sys.argv[1:]]
+    words = [printable(word) for word in sys.argv[1:]]
     command = shlex.join(["tubelet", *(without_password(word) for word in words)])
     return recognize_sources(arguments, command=command)

@@ -148,6 +148,7 @@ def _look_at_file(name: str) -> tuple[int, bytes, str | None]:
     try:
         status = os.stat(name)
         if stat.S_ISDIR(status.st_mode):
+            os.scandir(name).close()  # whether it holds videos is known only of a folder that may be looked into
             raise VideoReadError(
                 name,
                 "directory",

@@ -69,9 +69,7 @@ def _frames(
         yield frame
 
 
-def _timed(
-    frames: Generator[Frame, None, None], on_decoded: Callable[[float], None]
-) -> Generator[Frame, None, None]:
+def _timed(frames: Generator[Frame, None, None], on_decoded: Callable[[float], None]) -> Generator[Frame, None, None]:
     """The same frames, telling what each cost."""
     try:
         while True:

@@ -102,6 +102,10 @@ def test_a_name_that_is_no_text_can_be_printed(tmp_path: Path) -> None:
     assert source.name == name
     assert source.label == f"{tmp_path}/x\\xff.mp4"
     source.label.encode("utf-8")
+    with pytest.raises(VideoReadError) as caught:
+        next(read_frames(source))
+    assert caught.value.path == name
+    assert str(caught.value) == f"{source.label}: empty: it has zero bytes; copy or record it again"
     assert Source("h\u00e9 \ud800.mp4", "file").label == "h\u00e9 \\ud800.mp4"
 
 
@@ -116,6 +120,9 @@ def test_a_folder_that_cannot_be_looked_into_is_a_source(folder: Path, monkeypat
     monkeypatch.setattr(os, "scandir", guarded)
     assert _names(expand_sources([folder]), folder) == ["a.MKV", "b.mp4", "below/c.mov", "below/deep"]
     assert _names(expand_sources([folder / "below" / "deep"]), folder) == ["below/deep"]
+    with pytest.raises(VideoReadError) as caught:
+        next(read_frames(folder / "below" / "deep"))
+    assert caught.value.cause == "permission"
 
 
 def test_links_that_lead_nowhere_are_sources_and_pipes_are_not(folder: Path) -> None:

@@ -11,6 +11,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from types import FrameType
 
+import torch
+
 from tubelet.errors import ConfigError, TubeletError, VideoReadError
 from tubelet.methods.recognition.documents import Failure, actions_document, event_document, now_utc
 from tubelet.methods.recognition.draw import draw_video
@@ -18,6 +20,7 @@ from tubelet.methods.recognition.outputs import ResultWriter, SourceWriter
 from tubelet.methods.recognition.recognizer import Recognizer
 from tubelet.methods.recognition.segmenter import ActionEvent
 from tubelet.methods.recognition.timeline import UNKNOWN, Recognition
+from tubelet.runs.memory import share_one_heap
 from tubelet.runs.progress import Progress
 from tubelet.video import Source, expand_sources, probe
 
@@ -40,6 +43,7 @@ def recognize_sources(options: argparse.Namespace, *, command: str) -> int:
         OutputExistsError: If results are in the way; nothing was done then.
     """
     _check(options)
+    share_one_heap()
     sources = expand_sources(options.sources, leave_out=options.out)
     live = [source for source in sources if source.is_live]
     if live and len(sources) > 1:
@@ -105,6 +109,9 @@ class _Job:
                 notify=_say,
             )
             task.remove()
+            torch.set_num_threads(
+                1
+            )  # the network is tiny: sharing it out costs more than it does, and the cores are busy
             _say(f"people are found with {self._recognizer.detector_name}: {self._recognizer.detector_reason}")
         return self._recognizer
 
