@@ -265,9 +265,8 @@ def _doubts(result: Recognition) -> list[str]:
         return []
     rate = result.num_frames / max(result.duration_s - (result.settings["start_s"] or 0.0), 1e-6)
     if result.num_frames < 3 or result.num_frames / rate < _LEAST_S:
-        return [
-            f"{result.num_frames} frames are too few to follow anybody: a person is followed from {_LEAST_S:g} s on"
-        ]
+        count = "1 frame is" if result.num_frames == 1 else f"{result.num_frames} frames are"
+        return [f"{count} too few to follow anybody: a person is followed from {_LEAST_S:g} s on"]
     if rate < _LEAST_FPS:
         return [f"{rate:.1f} frames per second are too few for most actions; {_LEAST_FPS:g} or more are needed"]
     return []
