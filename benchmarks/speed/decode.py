@@ -33,7 +33,6 @@ import cv2
 import numpy as np
 
 from tubelet.runs.files import write_json
-from tubelet.runs.report import this_command
 from tubelet.video import dense_times, probe, read_clip, uniform_times
 
 SHORT_SIDE = 224
@@ -347,7 +346,8 @@ def main() -> None:
     versions = peers | {name: importlib.metadata.version(name) for name in ("tubelet", "av", "numpy", "torch")}
     report = {
         "schema": "tubelet.benchmark.decode/1",
-        "command": this_command(),
+        "command": f"python benchmarks/speed/decode.py --rounds {arguments.rounds} --seed {arguments.seed} "
+        f"--cut-every {arguments.cut_every}",
         "seed": arguments.seed,
         "rounds": arguments.rounds,
         "cut_every_s": arguments.cut_every,
