@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -23,6 +23,7 @@ from tubelet.video.videofile import VideoFile
 # frame.
 TIME_SLACK_S = 1e-4
 # Far-apart frames are decoded side by side; more than a few decoders would only compete for memory.
+_NO_PICTURE = np.zeros((0, 0, 3), np.uint8)
 _MAX_DECODERS = min(4, os.cpu_count() or 1)
 
 
@@ -73,7 +74,13 @@ class VideoReader:
             self._info = describe(self._file, first)
         return self._info
 
-    def frames(self, start_s: float | None = None, end_s: float | None = None) -> Iterator[Frame]:
+    def frames(
+        self,
+        start_s: float | None = None,
+        end_s: float | None = None,
+        *,
+        wants: Callable[[float], bool] | None = None,
+    ) -> Iterator[Frame]:
         """Every frame whose display begins in [start_s, end_s), in display order.
 
         A damaged or cut-off file gives its sound frames in full, up to the first that is not; then the error is raised.
@@ -83,6 +90,8 @@ class VideoReader:
         Args:
             start_s: None for the first frame.
             end_s: None for all to the end.
+            wants: Asked once for the time of each frame, in order; a frame that is not wanted comes without its picture
+                (an image of 0 x 0), which saves converting it.
 
         Raises:
             VideoReadError: The data are damaged ("corrupt"), end early ("truncated"), or hold no picture ("no_frames").
@@ -101,7 +110,7 @@ class VideoReader:
                 f"{self.path}: the start is {start_s:g} s, but the video ends at {duration_s:.3f} s; start earlier"
             )
         self._read_number += 1
-        return self._frames(start_s, end_s, self._read_number)
+        return self._frames(start_s, end_s, self._read_number, wants)
 
     def frames_at(
         self, times_s: Sequence[float] | Float[np.ndarray, " time"], *, short_side: int | None = None
@@ -149,14 +158,17 @@ class VideoReader:
             asked = f"{low_s:g} s" if low_s == high_s else f"times from {low_s:g} to {high_s:g} s"
             raise ValueError(f"{self.path}: {asked} asked for; the video lasts from 0 s to {end}")
 
-    def _frames(self, start_s: float, end_s: float, number: int) -> Iterator[Frame]:
+    def _frames(
+        self, start_s: float, end_s: float, number: int, wants: Callable[[float], bool] | None
+    ) -> Iterator[Frame]:
         start = math.ceil(self._file.ticks(start_s - TIME_SLACK_S)) if start_s > 0 else None
         convert = PictureConverter()
         for index, (ticks, picture) in enumerate(self._file.pictures(start)):
             time_s = self._time_s(ticks)
             if time_s >= end_s - TIME_SLACK_S:
                 return
-            yield Frame(convert(picture), time_s, index)
+            is_wanted = wants is None or wants(time_s)
+            yield Frame(convert(picture) if is_wanted else _NO_PICTURE, time_s, index)
             if number != self._read_number:
                 raise ValueError(f"another read of {self.path} was begun before this one ended; use a reader for each")
 

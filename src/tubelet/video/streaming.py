@@ -25,6 +25,7 @@ def read_frames(
     end_s: float | None = None,
     prefetch: int = 0,
     timeout_s: float = 10.0,
+    wants: Callable[[float], bool] | None = None,
     on_decoded: Callable[[float], None] | None = None,
 ) -> Iterator[Frame]:
     """Frames of a file, a camera or a network stream, in display order.
@@ -38,6 +39,8 @@ def read_frames(
         prefetch: How many frames a thread decodes ahead while the caller works on one; 0 decodes when asked. Each
             takes the memory of one picture.
         timeout_s: How long a network stream may be silent.
+        wants: Of a file, whether the frame at a time is wanted; others come without their picture (see
+            `VideoReader.frames`).
         on_decoded: Called with the seconds that each frame of a file took to decode, in whatever thread decodes.
 
     Raises:
@@ -49,19 +52,20 @@ def read_frames(
     found = as_source(source)
     if found.is_live and start_s:
         raise ConfigError(f"{found.label}: a live source begins now; leave out the start time ({start_s:g} s)")
-    frames = _frames(found, start_s, end_s, timeout_s)
+    frames = _file_frames(found, start_s, end_s, wants) if found.kind == "file" else _live(found, end_s, timeout_s)
     if on_decoded is not None and not found.is_live:
         frames = _timed(frames, on_decoded)
     return _ahead(frames, prefetch) if prefetch else frames
 
 
-def _frames(
-    source: Source, start_s: float | None, end_s: float | None, timeout_s: float
+def _file_frames(
+    source: Source, start_s: float | None, end_s: float | None, wants: Callable[[float], bool] | None
 ) -> Generator[Frame, None, None]:
-    if source.kind == "file":
-        with VideoReader(source.name) as reader:
-            yield from reader.frames(start_s, end_s)
-        return
+    with VideoReader(source.name) as reader:
+        yield from reader.frames(start_s, end_s, wants=wants)
+
+
+def _live(source: Source, end_s: float | None, timeout_s: float) -> Generator[Frame, None, None]:
     live = camera_frames(source.name) if source.kind == "camera" else network_frames(source.name, timeout_s=timeout_s)
     for frame in _newest(live, _LIVE_BUFFER):
         if end_s is not None and frame.time_s >= end_s:

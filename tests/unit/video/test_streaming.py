@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
+from scenes import write_scene
 
 from tubelet.errors import ConfigError, VideoReadError
 from tubelet.video import Frame, read_frames, streaming
@@ -90,3 +92,15 @@ def test_an_end_time_closes_a_live_source(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_live_source_cannot_start_later() -> None:
     with pytest.raises(ConfigError, match="a live source begins now"):
         next(iter(read_frames(0, start_s=2.0)))
+
+
+def test_frames_that_are_not_wanted_come_without_their_picture(tmp_path: Path) -> None:
+    path = write_scene(tmp_path / "scene.mp4", 10)
+    every = list(read_frames(path))
+    some = list(read_frames(path, wants=lambda time_s: round(time_s * 30) % 3 == 0, prefetch=2))
+    assert [each.time_s for each in some] == [each.time_s for each in every]
+    for whole, part in zip(every, some, strict=True):
+        if part.index % 3 == 0:
+            assert np.array_equal(part.image, whole.image)
+        else:
+            assert part.image.size == 0

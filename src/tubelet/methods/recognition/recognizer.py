@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 from tubelet.configs import suggestion
 from tubelet.errors import ConfigError, VideoReadError
 from tubelet.methods.recognition.action_model import load_action_model
-from tubelet.methods.recognition.engine import ANALYSIS_HZ, Engine, EngineOutput
+from tubelet.methods.recognition.engine import ANALYSIS_HZ, Engine, EngineOutput, Schedule
 from tubelet.methods.recognition.segmenter import ActionEvent, SegmenterSettings
 from tubelet.methods.recognition.timeline import Recognition, Thumbnail, TrackRow
 from tubelet.people.detector import load_detector
@@ -144,7 +144,7 @@ class Recognizer:
             end_s: Stop before this.
             keep_rows: Keep every person's box in every frame in `Recognition.rows`. Memory then grows with the video.
             on_row: Called with every box as it becomes certain, in order of time.
-            on_frame: Called with every frame as it is read: for progress.
+            on_frame: Called with every frame as it is read, also those without their picture: for progress.
             on_event: Called when an action begins or ends.
             should_stop: Asked at every frame; when true, reading ends there as if the source did.
 
@@ -153,7 +153,7 @@ class Recognizer:
                 up to there.
         """
         engine = self._engine()
-        name, info, frames = _open(source, fps=fps, start_s=start_s, end_s=end_s, on_decoded=engine.state.add_decoding)
+        name, info, frames = _open(source, engine, fps=fps, start_s=start_s, end_s=end_s)
         result = Recognition(
             source=name,
             info=info,
@@ -209,8 +209,9 @@ class Recognizer:
         Raises:
             VideoReadError: If the source cannot be read, after the events up to there.
         """
-        _, _, frames = _open(source, fps=fps, start_s=start_s, end_s=end_s)
-        for output in self._engine().run(_watched(frames, None, should_stop)):
+        engine = self._engine()
+        _, _, frames = _open(source, engine, fps=fps, start_s=start_s, end_s=end_s)
+        for output in engine.run(_watched(frames, None, should_stop)):
             if isinstance(output, ActionEvent):
                 yield output
 
@@ -298,14 +299,9 @@ def _check_labels(labels: Iterable[str] | None, known: tuple[str, ...]) -> froze
 
 
 def _open(
-    source: RecognitionSource,
-    *,
-    fps: float | None,
-    start_s: float | None,
-    end_s: float | None,
-    on_decoded: Callable[[float], None] | None = None,
+    source: RecognitionSource, engine: Engine, *, fps: float | None, start_s: float | None, end_s: float | None
 ) -> tuple[str, VideoInfo | None, Iterable[Frame]]:
-    """Name, facts and frames of a source."""
+    """Name, facts and frames of a source; of a file, with the pictures that the engine will look at."""
     if fps is not None and not 0 < fps < math.inf:
         raise ConfigError(f"fps is {fps}; frames per second are needed, more than 0")
     if isinstance(source, (VideoSource, str, os.PathLike, int)):
@@ -313,7 +309,14 @@ def _open(
             raise ConfigError(f"fps is {fps}; it is for arrays, a video carries its own times")
         found = as_source(source)
         info = None if found.is_live else replace(probe(found.name), path=found.label)
-        frames = read_frames(found, start_s=start_s, end_s=end_s, prefetch=_PREFETCH, on_decoded=on_decoded)
+        frames = read_frames(
+            found,
+            start_s=start_s,
+            end_s=end_s,
+            prefetch=_PREFETCH,
+            wants=Schedule(engine.analysis_hz).is_due,
+            on_decoded=engine.state.add_decoding,
+        )
         return found.label, info, frames
     if isinstance(source, Clip):
         times_s = (float(time_s) for time_s in source.timestamps_s)

@@ -196,7 +196,7 @@ def test_the_report_links_the_annotated_video_when_there_is_one(tmp_path):
         path.write_bytes(b"video")
         sink.add_video(path, offset_s=1.5)
     page = (tmp_path / "report.html").read_text("utf-8")
-    assert 'src="my%20clip%20%231/annotated.mp4"' in page
+    assert 'src="my%20clip%20%231/annotated.mp4#t=0.1"' in page
     assert 'data-offset="1.5"' in page
     assert path.read_bytes() == b"video"
 
