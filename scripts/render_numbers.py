@@ -181,7 +181,9 @@ def startup() -> str:
 def memory() -> str:
     """Peak memory by length of the video."""
     report = load("memory")
-    return table(["video", "peak memory"], [[name, f"{peak:.0f} MiB"] for name, peak in report["peak_mib"].items()])
+    frames = report["video"]["num_frames"]
+    rows = [[f"{name}, {frames[name]} frames", f"{peak:.0f} MiB"] for name, peak in report["peak_mib"].items()]
+    return table(["video", "peak memory"], rows)
 
 
 RENDERERS = {
