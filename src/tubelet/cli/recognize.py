@@ -36,7 +36,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="write actions.json, actions.csv, tracks.csv, subtitles, video and report.html here",
     )
     add("--overwrite", action="store_true", help="replace results that are already in DIR")
-    add("--no-video", action="store_true", help="do not write the annotated video (it takes about as long as the rest)")
+    add("--no-video", action="store_true", help="no annotated video (drawing takes half as long as the rest, or more)")
     add("--json", action="store_true", help="print one JSON object on stdout, or JSON lines for a camera or stream")
     add("--labels", metavar="A,B,...", help="report these actions only; all else is unknown")
     add("--min-score", type=_probability, metavar="P", help="abstain below this probability (default: the model's own)")
