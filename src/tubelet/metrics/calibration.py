@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int, Int64
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
+
+from tubelet.metrics.intervals import Estimate, totals_interval
 
 _LEAST_TEMPERATURE, _GREATEST_TEMPERATURE = 1e-2, 1e2
 
@@ -56,9 +59,7 @@ def reliability_bins(
     Raises:
         ValueError: A confidence is not in 0 to 1.
     """
-    _check_confidences(confidences)
-    edges = np.linspace(0.0, 1.0, num_bins + 1)
-    which = np.clip(np.searchsorted(edges, confidences, side="left") - 1, 0, num_bins - 1)
+    edges, which = _bins(confidences, num_bins)
     num_items = np.bincount(which, minlength=num_bins)
 
     def means(values: Float64[np.ndarray, "items"]) -> Float64[np.ndarray, "bins"]:
@@ -83,6 +84,48 @@ def expected_calibration_error(
         return math.nan
     gaps = np.abs(bins.accuracy - bins.confidence) * bins.num_items
     return float(np.nansum(gaps) / bins.num_items.sum())
+
+
+def expected_calibration_error_interval(
+    confidences: Float[np.ndarray, "items"],
+    right: Bool[np.ndarray, "items"],
+    groups: Sequence[Hashable],
+    *,
+    num_bins: int = 15,
+    seed: int = 0,
+) -> Estimate:
+    """`expected_calibration_error` with its 95 % interval from drawing whole groups.
+
+    The error of few items is too large on average (each bin's accuracy is off by chance), and so is its interval.
+
+    Args:
+        confidences: Probability of the predicted class, 0 to 1.
+        right: Whether the predicted class is the true one.
+        groups: Which group each item belongs to.
+        num_bins: 1 or more.
+        seed: Of the draws.
+    """
+    _, which = _bins(confidences, num_bins)
+    # The error is the sum over bins of |right - confidence|, divided by the items.
+    totals = np.zeros((len(confidences), num_bins + 1))
+    totals[np.arange(len(confidences)), which] = right.astype(np.float64) - confidences
+    totals[:, num_bins] = 1.0
+    return totals_interval(
+        totals, groups, lambda sums: np.abs(sums[:, :num_bins]).sum(axis=1) / sums[:, num_bins], seed=seed
+    )
+
+
+def brier_scores(
+    probabilities: Float[np.ndarray, "items classes"], labels: Int[np.ndarray, "items"]
+) -> Float64[np.ndarray, "items"]:
+    """Per item, the squared distance of its probabilities from certainty of the true class: 0 to 2.
+
+    Source: Brier, Verification of forecasts expressed in terms of probability, 1950, eq. 2.
+    """
+    off = probabilities.astype(np.float64)
+    off[np.arange(len(labels)), labels] -= 1.0
+    squares: Float64[np.ndarray, "items"] = np.square(off).sum(axis=1)
+    return squares
 
 
 def negative_log_likelihood(
@@ -158,6 +201,15 @@ def abstention_threshold(
     curve = risk_coverage(confidences, right)
     good = np.flatnonzero(curve.risk <= greatest_risk)
     return float(curve.thresholds[good[-1]]) if len(good) else math.inf
+
+
+def _bins(
+    confidences: Float[np.ndarray, "items"], num_bins: int
+) -> tuple[Float64[np.ndarray, "edges"], Int64[np.ndarray, "items"]]:
+    """Edges of bins of equal width, and the bin of each confidence."""
+    _check_confidences(confidences)
+    edges = np.linspace(0.0, 1.0, num_bins + 1)
+    return edges, np.clip(np.searchsorted(edges, confidences, side="left") - 1, 0, num_bins - 1)
 
 
 def _check_confidences(confidences: Float[np.ndarray, "items"]) -> None:

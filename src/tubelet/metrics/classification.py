@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int, Int64
+
+from tubelet.metrics.intervals import Estimate, totals_interval
 
 
 class ClassScores(NamedTuple):
@@ -41,14 +44,39 @@ def top_k(scores: Float[np.ndarray, "items classes"], labels: Int[np.ndarray, "i
     num_classes = scores.shape[1]
     if not 1 <= k <= num_classes:
         raise ValueError(f"k is {k}; allowed: 1 to {num_classes} classes")
-    _check_labels(labels, num_classes, "labels")
+    ranks = label_ranks(scores, labels)
+    return float((ranks <= k).mean()) if len(ranks) else math.nan
+
+
+def label_ranks(
+    scores: Float[np.ndarray, "items classes"], labels: Int[np.ndarray, "items"]
+) -> Int64[np.ndarray, "items"]:
+    """Place of each item's own class among its scores: 1 is the best; of equal scores it counts as the worst.
+
+    Raises:
+        ValueError: A label is out of range, or a score is NaN.
+    """
+    _check_labels(labels, scores.shape[1], "labels")
     if np.isnan(scores).any():
         raise ValueError("scores hold NaN; a class without a score cannot be ranked")
-    if len(labels) == 0:
-        return math.nan
     own = scores[np.arange(len(labels)), labels]
-    rank = (scores >= own[:, None]).sum(axis=1)  # the own class counts itself: 1 is the best
-    return float((rank <= k).mean())
+    ranks: Int64[np.ndarray, "items"] = (scores >= own[:, None]).sum(axis=1)  # the own class counts itself
+    return ranks
+
+
+def predicted_classes(
+    scores: Float[np.ndarray, "items classes"], labels: Int[np.ndarray, "items"]
+) -> Int64[np.ndarray, "items"]:
+    """The class with the best score; of equal best scores, one that is not the true class.
+
+    With that rule a confusion matrix says the same as `top_k`, where equal scores earn nothing.
+    """
+    best: Int64[np.ndarray, "items"] = scores.argmax(axis=1)
+    tied = np.flatnonzero((best == labels) & (label_ranks(scores, labels) > 1))
+    others = scores[tied].astype(np.float64)
+    others[np.arange(len(tied)), labels[tied]] = -np.inf
+    best[tied] = others.argmax(axis=1)
+    return best
 
 
 def confusion_matrix(
@@ -84,6 +112,38 @@ def mean_class_accuracy(confusion: Int[np.ndarray, "classes classes"]) -> float:
     """
     recall = class_scores(confusion).recall
     return float(np.nanmean(recall)) if not np.isnan(recall).all() else math.nan
+
+
+def mean_class_accuracy_interval(
+    predicted: Int[np.ndarray, "items"],
+    labels: Int[np.ndarray, "items"],
+    num_classes: int,
+    groups: Sequence[Hashable],
+    *,
+    seed: int = 0,
+) -> Estimate:
+    """`mean_class_accuracy` with its 95 % interval from drawing whole groups; a class that is not drawn does not count.
+
+    Args:
+        predicted: Class index of each item.
+        labels: Its true class.
+        num_classes: How many classes there are.
+        groups: Which group each item belongs to.
+        seed: Of the draws.
+    """
+    _check_labels(labels, num_classes, "labels")
+    occurring, places = np.unique(labels, return_inverse=True)
+    totals = np.zeros((len(labels), 2 * len(occurring)))
+    totals[np.arange(len(labels)), places] = predicted == labels
+    totals[np.arange(len(labels)), len(occurring) + places] = 1.0
+
+    def mean_recall(sums: Float[np.ndarray, "draws columns"]) -> Float[np.ndarray, " draws"]:
+        right, there = sums[:, : len(occurring)], sums[:, len(occurring) :]
+        recall = np.divide(right, there, out=np.zeros_like(right), where=there > 0)
+        mean: Float[np.ndarray, " draws"] = recall.sum(axis=1) / (there > 0).sum(axis=1)
+        return mean
+
+    return totals_interval(totals, groups, mean_recall, seed=seed)
 
 
 def average_precision(scores: Float[np.ndarray, "items"], positive: Bool[np.ndarray, "items"]) -> float:

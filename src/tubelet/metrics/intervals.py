@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Int, Int64, Shaped
 
 _NORMAL_95 = 1.959963984540054  # the 97.5 % point of the standard normal distribution
+_NUMBERS_AT_ONCE = 4_000_000  # draws x groups held in memory
 
 
 class Estimate(NamedTuple):
@@ -81,24 +82,74 @@ def ratio_interval(
     Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13 (percentile); whole clusters as in
         Davison and Hinkley, 1997, section 3.8.
     """
-    which = _group_numbers(groups, len(numerators))
-    num_groups = int(which.max()) + 1 if len(which) else 0
-    sums = np.stack(
-        [np.bincount(which, weights=part, minlength=num_groups) for part in (numerators, denominators)], axis=1
-    )
+    sums = group_sums(np.stack([numerators, denominators], axis=1), groups)
     total = sums.sum(axis=0)
     value = float(total[0] / total[1]) if total[1] > 0 else math.nan
     num_telling = int((sums[:, 1] > 0).sum())
     if num_telling < 2:
         return Estimate(value, math.nan, math.nan, num_telling)
-    draws = np.random.default_rng(seed).multinomial(num_groups, np.full(num_groups, 1 / num_groups), size=num_resamples)
-    drawn = draws @ sums
+    drawn = np.concatenate([draws @ sums for draws in group_draws(len(sums), num_resamples, seed)])
     drawn = drawn[drawn[:, 1] > 0]
     low, high = np.percentile(drawn[:, 0] / drawn[:, 1], [2.5, 97.5])
     if low == high and value in (0.0, 1.0) and (numerators <= denominators).all():
         # Draws of what is all right are all right: no spread to see, which is not the same as certainty.
         return wilson_interval(round(value * num_telling), num_telling)
     return Estimate(value, float(low), float(high), num_telling)
+
+
+def totals_interval(
+    totals: Float[np.ndarray, "items columns"],
+    groups: Sequence[Hashable],
+    statistic: Callable[[Float[np.ndarray, "draws columns"]], Float[np.ndarray, " draws"]],
+    *,
+    num_resamples: int = 2_000,
+    seed: int = 0,
+) -> Estimate:
+    """Any function of column sums (mean recall over classes, calibration error) with its bootstrap over whole groups.
+
+    Args:
+        totals: What each item adds to each sum.
+        groups: Which group each item belongs to.
+        statistic: From sums, one row per draw, to one number per draw; draws for which it is NaN are left out.
+        num_resamples: Draws of the bootstrap.
+        seed: Of the draws.
+
+    Source: as `ratio_interval`.
+    """
+    sums = group_sums(totals, groups)
+    value = float(statistic(sums.sum(axis=0, keepdims=True))[0]) if len(sums) else math.nan
+    if len(sums) < 2:
+        return Estimate(value, math.nan, math.nan, len(sums))
+    drawn = np.concatenate([statistic(draws @ sums) for draws in group_draws(len(sums), num_resamples, seed)])
+    return percentile_estimate(value, drawn, len(sums))
+
+
+def percentile_estimate(value: float, drawn: Float[np.ndarray, " draws"], num_groups: int) -> Estimate:
+    """An estimate whose ends are the 2.5 % and 97.5 % points of the draws; those that are NaN are left out."""
+    told = drawn[~np.isnan(drawn)]
+    if len(told) == 0:
+        return Estimate(value, math.nan, math.nan, num_groups)
+    low, high = np.percentile(told, [2.5, 97.5])
+    return Estimate(value, float(low), float(high), num_groups)
+
+
+def group_draws(num_groups: int, num_resamples: int, seed: int) -> Iterator[Int64[np.ndarray, "draws groups"]]:
+    """How often each group is drawn, in portions of draws that fit into memory; the same draws for the same seed."""
+    generator = np.random.default_rng(seed)
+    shares = np.full(num_groups, 1 / num_groups)
+    portion = max(1, _NUMBERS_AT_ONCE // max(1, num_groups))
+    for start in range(0, num_resamples, portion):
+        yield generator.multinomial(num_groups, shares, size=min(portion, num_resamples - start))
+
+
+def group_sums(
+    totals: Float[np.ndarray, "items columns"], groups: Sequence[Hashable]
+) -> Float[np.ndarray, "groups columns"]:
+    """Column sums of the items of each group, groups in order of first appearance."""
+    which = group_numbers(groups, len(totals))
+    sums = np.zeros((int(which.max()) + 1 if len(which) else 0, totals.shape[1]))
+    np.add.at(sums, which, totals)
+    return sums
 
 
 def bootstrap_interval(
@@ -120,7 +171,7 @@ def bootstrap_interval(
 
     Source: as `ratio_interval`, which is much faster where the statistic is a ratio of sums.
     """
-    which = _group_numbers(groups, len(values))
+    which = group_numbers(groups, len(values))
     num_groups = int(which.max()) + 1 if len(which) else 0
     value = float(statistic(values)) if len(values) else math.nan
     if num_groups < 2:
@@ -135,14 +186,10 @@ def bootstrap_interval(
             for _ in range(num_resamples)
         ]
     )
-    drawn = drawn[~np.isnan(drawn)]
-    if len(drawn) == 0:
-        return Estimate(value, math.nan, math.nan, num_groups)
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return Estimate(value, float(low), float(high), num_groups)
+    return percentile_estimate(value, drawn, num_groups)
 
 
-def _group_numbers(groups: Sequence[Hashable], num_items: int) -> Int[np.ndarray, "items"]:
+def group_numbers(groups: Sequence[Hashable], num_items: int) -> Int[np.ndarray, "items"]:
     """Groups as 0, 1, …; in order of first appearance."""
     if len(groups) != num_items:
         raise ValueError(f"there are {len(groups)} groups for {num_items} items; give one per item")
