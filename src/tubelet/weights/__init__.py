@@ -9,6 +9,7 @@ from tubelet.weights.cache import cache_dir, cache_path, fetch, how_to_bring, is
 from tubelet.weights.catalogue import (
     ALL_WEIGHTS,
     DEMO_VIDEO,
+    DIGITS,
     MOTIONS,
     MULTI_VIEW_VIDEOS,
     OIDV4_SSD,
@@ -22,6 +23,7 @@ from tubelet.weights.origins import HubFile, LocalFile, NpmTarball, Origin, PyPI
 __all__ = [
     "ALL_WEIGHTS",
     "DEMO_VIDEO",
+    "DIGITS",
     "MOTIONS",
     "MULTI_VIEW_VIDEOS",
     "OIDV4_SSD",

