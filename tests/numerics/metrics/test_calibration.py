@@ -10,10 +10,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
+from sklearn.metrics import brier_score_loss, log_loss
 
 from tubelet.metrics.calibration import (
     abstention_threshold,
+    brier_scores,
     expected_calibration_error,
+    expected_calibration_error_interval,
     fit_temperature,
     negative_log_likelihood,
     reliability_bins,
@@ -128,3 +131,40 @@ def test_wrong_input_is_refused() -> None:
         risk_coverage(np.array([0.0, np.nan]), np.array([True, True]))
     with pytest.raises(ValueError, match="greatest_risk is 2; allowed: 0 to 1"):
         abstention_threshold(np.zeros(1), np.ones(1, dtype=bool), 2)
+
+
+@given(st.integers(0, 2**32), st.integers(0, 60))
+def test_the_interval_of_the_calibration_error_is_around_it(seed: int, num_items: int) -> None:
+    confidences, right = items(seed, num_items)
+    groups = np.random.default_rng(seed).integers(10, size=num_items).tolist()
+    found = expected_calibration_error_interval(confidences, right, groups)
+    assert found.value == pytest.approx(expected_calibration_error(confidences, right), nan_ok=True)
+    assert found.num_groups == len(set(groups))
+    assert math.isnan(found.low) or found.low <= found.high
+
+
+def test_the_calibration_error_of_a_draw_is_that_of_its_items() -> None:
+    confidences, right = items(3, 30)
+    groups = (np.arange(30) // 3).tolist()
+    drawn = []
+    generator = np.random.default_rng(0)
+    for _ in range(2000):
+        rows = np.concatenate([3 * group + np.arange(3) for group in generator.integers(10, size=10)])
+        drawn.append(expected_calibration_error(confidences[rows], right[rows]))
+    found = expected_calibration_error_interval(confidences, right, groups)
+    assert (found.low, found.high) == pytest.approx(tuple(np.percentile(drawn, [2.5, 97.5])), abs=0.02)
+
+
+@given(st.integers(0, 2**32), st.integers(1, 30), st.integers(2, 6))
+def test_scores_of_probabilities_against_scikit_learn(seed: int, num_items: int, num_classes: int) -> None:
+    generator = np.random.default_rng(seed)
+    logits = 3 * generator.normal(size=(num_items, num_classes))
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    labels = generator.integers(num_classes, size=num_items)
+    every = list(range(num_classes))
+    assert negative_log_likelihood(logits, labels) == pytest.approx(log_loss(labels, probabilities, labels=every))
+    right = np.eye(num_classes)[labels]
+    by_class = [
+        brier_score_loss(right[:, index], probabilities[:, index], pos_label=1, labels=[0, 1]) for index in every
+    ]
+    assert brier_scores(probabilities, labels).mean() == pytest.approx(sum(by_class))
