@@ -3,15 +3,14 @@
 from tubelet.training.checkpoint import (
     latest_checkpoint,
     load_checkpoint,
-    load_weights,
     save_checkpoint,
-    save_weights,
 )
 from tubelet.training.ema import Ema
 from tubelet.training.loop import LoopConfig, fit
 from tubelet.training.optimizer import OptimizerConfig, adamw
 from tubelet.training.schedule import cosine, step_decay
 from tubelet.training.seed import random_state, restore_random_state, seed_everything, step_generator
+from tubelet.training.weights_files import load_weights, save_weights
 
 __all__ = [
     "Ema",
