@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tubelet.datasets.array_store import ArrayStore
 from tubelet.errors import DatasetError, VideoReadError
 
 
@@ -59,3 +60,13 @@ def note_pid_and_hang(folder: str) -> None:
 
 def leave(_: object) -> None:
     sys.exit(3)
+
+
+def fill_store(folder: str, max_bytes: int, seed: int) -> None:
+    """Puts the same 100 arrays as others do, in another order, and reads on the way."""
+    store = ArrayStore(folder, max_bytes=max_bytes)
+    for number in np.random.default_rng(seed).permutation(100).tolist():
+        if store.get(str(number)) is None:
+            store.put(str(number), np.full(1000, number, dtype=np.int16))
+    if store.counts.damaged:
+        raise RuntimeError(f"{store.counts.damaged} entries were damaged")
