@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -66,6 +67,7 @@ class VideoViT(nn.Module):
 
     Attributes:
         grid: Time steps, rows and columns of tokens for clips of the size built for.
+        position_grid: Those that have a position each: one time step under attention within frames.
         num_features: Width of what the head reads.
         num_layers: Steps of a learning rate that decays by depth: stem, blocks, head.
 
@@ -109,12 +111,12 @@ class VideoViT(nn.Module):
         self.mean, self.std = mean, std
         self.patch_embed = TubeletEmbedding(channels, tubelet)
         self.cls_tokens = nn.Parameter(torch.zeros(1, num_cls_tokens, channels)) if num_cls_tokens else None
-        steps, rows, columns = self._position_grid(self.grid)
+        self.position_grid = self._position_grid(self.grid)
+        num_places = math.prod(self.position_grid)
         if positions == "learned":
-            self.positions: Tensor = nn.Parameter(torch.zeros(1, steps * rows * columns, channels))
+            self.positions: Tensor = nn.Parameter(torch.zeros(1, num_places, channels))
         else:
-            table = sincos_positions(steps * rows * columns, channels)
-            self.register_buffer("positions", table, persistent=False)
+            self.register_buffer("positions", sincos_positions(num_places, channels), persistent=False)
         self.position_dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(
             Block(
@@ -215,7 +217,7 @@ class VideoViT(nn.Module):
             steps = grid[0]
             values = values.reshape(batch * steps, num_places // steps, channels)
             ids, clips = ids.reshape(batch * steps, -1), clips.reshape(batch * steps, -1)
-        table = resized_positions(self.positions, self._position_grid(self.grid), self._position_grid(grid))
+        table = resized_positions(self.positions, self.position_grid, self._position_grid(grid))
         values = values + table.to(values.dtype)
         if self.cls_tokens is not None:
             rows, count = len(values), self.num_cls_tokens
