@@ -107,7 +107,7 @@ class GradientSum(Generic[Batch]):
 
         Raises:
             TypeError: The batch does not say how many examples it has, and must.
-            TrainingError: It is empty and the model is sharded.
+            TrainingError: It is empty on some process and the model is sharded.
         """
         ids = ids_of(batch)
         if ids is None and self._is_weighted:
@@ -115,10 +115,11 @@ class GradientSum(Generic[Batch]):
                 f"{type(batch).__name__} has no `ids`; batches name their examples where several make up one step"
             )
         num_examples = 1 if ids is None else len(ids)
-        if num_examples == 0 and is_sharded(self._model):
+        # All must know before the forward pass, in which they gather each other's parameters.
+        if is_sharded(self._model) and 0 in (counts := self._world.gather(num_examples)):
             raise TrainingError(
-                "no clip of a batch of this process could be read, and a sharded model needs one from each process; "
-                "leave the broken files out (`tubelet check` lists them)"
+                f"no clip of a batch of process {counts.index(0)} could be read, and a sharded model needs one on "
+                "each; use larger batches, or leave the broken files out (`tubelet check` lists them)"
             )
         if num_examples == 0 and not isinstance(self._loss, DistributedDataParallel):
             return

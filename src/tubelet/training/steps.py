@@ -171,7 +171,8 @@ def _require_finite(training: Training, found: StepNumbers, bad: Mapping[str, st
     if not bad:
         return
     # The means are the same on all processes, so all come here, and each can name the examples of all.
-    names = [name for part in training.world.gather(found.suspects or found.ids) for name in part]
+    suspects, all_ids = training.world.gather(found.suspects), training.world.gather(found.ids)
+    names = [name for part in (suspects if any(suspects) else all_ids) for name in part]
     training.log(event="diverged", step=step, ids=names, **bad)
     said = ", ".join(f"{name} is {value}" for name, value in bad.items())
     shown = ", ".join(names[:_NUM_SHOWN]) + (f" and {len(names) - _NUM_SHOWN} more" if len(names) > _NUM_SHOWN else "")
