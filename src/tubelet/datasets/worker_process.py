@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-from jaxtyping import Shaped, UInt8
+from jaxtyping import UInt8
 
 from tubelet.datasets.shared_slots import SharedSlots
 from tubelet.errors import VideoReadError
@@ -104,8 +104,8 @@ def serve(
             number, slot, task = connection.recv()
             with Caught() as caught:
                 value = run(function, task, failures)
-                if slots is not None and isinstance(value, np.ndarray):
-                    value = put(value, slots.bytes_of(slot))
+                if slots is not None:
+                    value = packed(value, slots.bytes_of(slot))
                 message = ForkingPickler.dumps((number, value))
             if caught.error is not None:
                 message = ForkingPickler.dumps((number, Raised(caught.text)))
@@ -126,22 +126,30 @@ def run(
         return failure_of(error)
 
 
-def put(array: Shaped[np.ndarray, "..."], memory: UInt8[np.ndarray, " bytes"]) -> ArrayInSlot:
-    """Copy an array into a slot.
+def packed(value: Any, memory: UInt8[np.ndarray, " bytes"]) -> Any:  # noqa: ANN401
+    """A value as it is sent: an array, or one that is the first of a tuple, is copied into a slot.
 
     Raises:
-        ValueError: It is larger than the slot.
+        ValueError: The array is larger than the slot.
     """
-    if array.nbytes > len(memory):
-        raise ValueError(f"an array of {array.nbytes} bytes was returned; array_bytes allows {len(memory)}")
-    placed = ArrayInSlot(array.shape, array.dtype.str)
-    np.copyto(array_in(placed, memory), array)
+    if isinstance(value, tuple) and value and isinstance(value[0], np.ndarray):
+        return (packed(value[0], memory), *value[1:])
+    if not isinstance(value, np.ndarray):
+        return value
+    if value.nbytes > len(memory):
+        raise ValueError(f"an array of {value.nbytes} bytes was returned; array_bytes allows {len(memory)}")
+    placed = ArrayInSlot(value.shape, value.dtype.str)
+    np.copyto(unpacked(placed, memory), value)
     return placed
 
 
-def array_in(placed: ArrayInSlot, memory: UInt8[np.ndarray, " bytes"]) -> Shaped[np.ndarray, "..."]:
-    """The array that lies in a slot: a view, not a copy."""
-    return np.ndarray(placed.shape, dtype=placed.dtype, buffer=memory.data)
+def unpacked(value: Any, memory: UInt8[np.ndarray, " bytes"]) -> Any:  # noqa: ANN401
+    """The value that was sent; an array is a view of the slot, not a copy."""
+    if isinstance(value, tuple) and value and isinstance(value[0], ArrayInSlot):
+        return (unpacked(value[0], memory), *value[1:])
+    if isinstance(value, ArrayInSlot):
+        return np.ndarray(value.shape, dtype=value.dtype, buffer=memory.data)
+    return value
 
 
 def _die_with_parent() -> None:

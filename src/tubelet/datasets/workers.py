@@ -21,7 +21,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from multiprocessing.connection import Pipe, wait
 from multiprocessing.context import SpawnProcess
@@ -30,14 +30,13 @@ from typing import Any, Generic, TypeVar
 
 from tubelet.datasets.shared_slots import SharedSlots
 from tubelet.datasets.worker_process import (
-    ArrayInSlot,
     Caught,
     ItemFailure,
     Raised,
     Ready,
-    array_in,
     run,
     serve,
+    unpacked,
 )
 from tubelet.errors import DatasetError, TubeletError
 
@@ -80,7 +79,7 @@ def ordered_map(
     max_deaths_in_a_row: int = 5,
     failures: tuple[type[Exception], ...] = FAILURES,
     array_bytes: int = 0,
-) -> Iterator[Outcome[Task, Value]]:
+) -> Generator[Outcome[Task, Value]]:
     """The outcome of each task, in the order of the tasks, whatever the number of workers.
 
     Close the iterator (or let go of it) to end the workers early; they also end when the parent does, however it ends.
@@ -96,8 +95,9 @@ def ordered_map(
             so many without a result in between, the machine is at fault and not the tasks.
         failures: Errors that make a task fail instead of ending everything; the function may also return an
             `ItemFailure`.
-        array_bytes: Where the function returns arrays, the size of the largest one: they come through shared memory,
-            and are valid until the next outcome is asked for. 0 sends arrays like everything else.
+        array_bytes: Where the function returns arrays, or tuples that begin with one, the size of the largest array:
+            they come through shared memory, and are valid until the next outcome is asked for. 0 sends arrays like
+            everything else.
 
     Raises:
         DatasetError: Workers do not start, or die one after the other.
@@ -121,7 +121,7 @@ def _outcome(task: Task, result: Any) -> Outcome[Task, Any]:  # noqa: ANN401
     return Outcome(task, None, result) if isinstance(result, ItemFailure) else Outcome(task, result, None)
 
 
-def _mapped(tasks: Iterable[Task], open_pool: Callable[[], _Pool], prefetch: int) -> Iterator[Outcome[Task, Any]]:
+def _mapped(tasks: Iterable[Task], open_pool: Callable[[], _Pool], prefetch: int) -> Generator[Outcome[Task, Any]]:
     begun: deque[Task] = deque()
     rest = iter(tasks)
     pool = open_pool()
@@ -249,9 +249,7 @@ class _Pool:
                 f"a worker's function raised an error:\n{result.traceback}"
             )
         slots = self._start.slots
-        if isinstance(result, ArrayInSlot) and slots is not None:
-            return array_in(result, slots.bytes_of(number % slots.num_slots))
-        return result
+        return result if slots is None else unpacked(result, slots.bytes_of(number % slots.num_slots))
 
     def close(self) -> None:
         """End workers and thread. Harmless when it was done already."""
