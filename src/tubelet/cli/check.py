@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -116,11 +117,19 @@ def _text(result: CheckResult, data: str) -> str:
         "",
     ]
     names = {"error": "to mend", "warning": "to look at", "note": "good to know"}
-    for finding in result.findings[:_MAX_LINES]:
+    causes = Counter(row["cause"] for row in document["broken"])
+    if causes:
+        listed = ", ".join(f"{cause.replace('_', ' ')} {number}" for cause, number in causes.most_common())
+        lines.append(f"to mend: broken clips, by cause: {listed}")
+        lines.append(
+            "    Training leaves them out; quarantine.jsonl says what is wrong with each. Copy or convert them."
+        )
+    findings = [finding for finding in result.findings if finding.kind not in causes]
+    for finding in findings[:_MAX_LINES]:
         lines.append(f"{names[finding.weight]}: {finding.title}")
         lines.append(f"    {finding.text} {finding.advice}")
-    if len(result.findings) > _MAX_LINES:
-        lines.append(f"… and {len(result.findings) - _MAX_LINES} more in the report")
+    if len(findings) > _MAX_LINES:
+        lines.append(f"… and {len(findings) - _MAX_LINES} more in the report")
     if not result.findings:
         lines.append("Nothing was found.")
     lines += ["", _next(result, data)]

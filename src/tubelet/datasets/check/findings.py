@@ -341,7 +341,7 @@ def duplicate_findings(clips: ClipSet, found: Sequence[Duplicate]) -> list[Findi
             "note",
             [one for one in found if not one.is_leak and not one.labels_differ],
             "showing what another clip shows",
-            "They are of one split and one class: they count twice in training, and make intervals of scores too narrow.",
+            "They are of one split and class: they count twice in training, and make intervals of scores too narrow.",
             "Delete one of each two, or give both one group, so that a split keeps them together.",
         ),
     ]

@@ -45,7 +45,7 @@ def render_page(document: Mapping[str, Any], pictures: Mapping[str, Sequence[str
         document=document,
         quarantine_name=QUARANTINE_NAME,
         weights=_by_weight(document),
-        causes=_by_cause(document["broken"]),
+        causes=_by_cause(document),
         classes_open=classes[:_MAX_CLASSES_OPEN],
         classes_folded=classes[_MAX_CLASSES_OPEN:],
         most=max((row["num_clips"] + row["num_broken"] for row in classes), default=0) or 1,
@@ -64,17 +64,20 @@ def render_page(document: Mapping[str, Any], pictures: Mapping[str, Sequence[str
 
 
 def _by_weight(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    causes = {row["cause"] for row in document["broken"]}  # they have a section of their own
     titles = {"error": "To mend", "warning": "To look at", "note": "Good to know"}
     return [
         {"weight": weight, "title": title, "findings": rows}
         for weight, title in titles.items()
-        if (rows := [row for row in document["findings"] if row["weight"] == weight])
+        if (rows := [row for row in document["findings"] if row["weight"] == weight and row["kind"] not in causes])
     ]
 
 
-def _by_cause(broken: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _by_cause(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The broken clips with what the finding of each cause says."""
+    said = {row["kind"]: row for row in document["findings"]}
     causes: dict[str, list[Mapping[str, Any]]] = {}
-    for row in broken:
+    for row in document["broken"]:
         causes.setdefault(row["cause"], []).append(row)
     ordered = sorted(causes.items(), key=lambda item: (-len(item[1]), item[0]))
     return [
@@ -83,6 +86,8 @@ def _by_cause(broken: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "rows": rows[:_MAX_PER_CAUSE],
             "num_more": len(rows[_MAX_PER_CAUSE:]),
             "num": len(rows),
+            "text": said[cause]["text"],
+            "advice": said[cause]["advice"],
         }
         for cause, rows in ordered
     ]
