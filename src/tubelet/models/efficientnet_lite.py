@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch._weights_only_unpickler import UnpicklingError  # type: ignore[attr-defined]
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from tubelet.errors import WeightsError
+from tubelet.models.checkpoints import load_named_weights, read_state
 from tubelet.models.layers import DropPath
 
 MEAN = (127 / 255,) * 3
@@ -33,6 +31,7 @@ _STAGES = (
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
+_HEAD = ("head.weight", "head.bias")
 # What the published files call the layers outside and inside of blocks.
 _PUBLISHED = {"stem.conv": "_conv_stem", "stem.norm": "_bn0", "tail.conv": "_conv_head", "tail.norm": "_bn1"}
 _PUBLISHED_IN_BLOCK = {
@@ -118,6 +117,7 @@ class EfficientNetLite(nn.Module):
 
     Attributes:
         num_features: Width before the last layer.
+        num_map_channels: Channels of what `maps` returns.
         num_blocks: How many blocks lie between stem and tail.
         mean, std: What inputs between 0 and 1 are normalised with.
 
@@ -158,6 +158,7 @@ class EfficientNetLite(nn.Module):
         self.tail = _ConvNorm((layout[-1][1], _TAIL_CHANNELS))
         self.dropout = nn.Dropout(dropout)
         self.num_features = _TAIL_CHANNELS
+        self.num_map_channels = layout[-1][1]
         self.head: nn.Module = nn.Identity() if num_classes is None else nn.Linear(_TAIL_CHANNELS, num_classes)
 
     @property
@@ -179,8 +180,12 @@ class EfficientNetLite(nn.Module):
         return out
 
     def features(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch features"]:
-        """Features of normalised pictures, averaged over all places."""
-        out: Tensor = self.tail(self.maps(images)).mean(dim=(2, 3))
+        """Features of normalised pictures."""
+        return self.pooled(self.maps(images))
+
+    def pooled(self, maps: Float[Tensor, "batch channels rows columns"]) -> Float[Tensor, "batch features"]:
+        """Features from what `maps` returned, averaged over all places."""
+        out: Tensor = self.tail(maps).mean(dim=(2, 3))
         return out
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch out"]:
@@ -245,15 +250,14 @@ def published_name(name: str) -> str:
 
 
 def load_efficientnet_lite_weights(
-    model: EfficientNetLite, source: str | Path | Mapping[str, Tensor], *, head: Literal["load", "keep"] = "load"
+    model: EfficientNetLite, source: str | os.PathLike[str] | Mapping[str, Tensor], *, new_head: bool = False
 ) -> None:
-    """Load published weights into a network that is not fused.
+    """Load published weights, all of them or none.
 
     Args:
-        model: Where to; changed only when everything fits.
+        model: Where to; not fused.
         source: A `.pth` file of the published format, or its content.
-        head: "load" takes the last layer too, whose classes must be as many as the model's; "keep" leaves the model's
-            last layer as it is. A model without a last layer takes none.
+        new_head: Keep the model's own last layer, whatever its classes. A model without a last layer takes none.
 
     Raises:
         WeightsError: The file cannot be read, or has other parameters, shapes or classes than the model.
@@ -261,45 +265,7 @@ def load_efficientnet_lite_weights(
     """
     if model.is_fused:
         raise ValueError("the model is fused; load the weights first and call fused() after that")
-    label, state = ("the given weights", source) if isinstance(source, Mapping) else (str(source), _read(Path(source)))
-    own = model.state_dict()
-    takes_head = head == "load" and isinstance(model.head, nn.Linear)
-    wanted = {published_name(name): name for name in own if takes_head or not name.startswith("head.")}
-    ignored = set() if takes_head else {"_fc.weight", "_fc.bias"}
-    missing, unexpected = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys() - ignored)
-    if missing or unexpected:
-        said = [f"{word} {_few(names)}" for word, names in (("lacks", missing), ("also has", unexpected)) if names]
-        raise WeightsError(
-            f"{label}: not the weights of this network: it {' and '.join(said)}; "
-            "take efficientnet_lite0() for lite0's file and efficientnet_lite2() for lite2's"
-        )
-    if takes_head and state["_fc.bias"].shape != own["head.bias"].shape:
-        raise WeightsError(
-            f"{label}: has {len(state['_fc.bias'])} classes and the model {len(own['head.bias'])}; "
-            'load with head="keep" to keep the model\'s own last layer, or make the model with as many classes'
-        )
-    other = [name for name in wanted if state[name].shape != own[wanted[name]].shape]
-    if other:
-        shapes = f"{tuple(state[other[0]].shape)}, the model {tuple(own[wanted[other[0]]].shape)}"
-        raise WeightsError(
-            f"{label}: {len(other)} of {len(wanted)} parameters have another shape than the model's, first "
-            f"{other[0]}: the file has {shapes}; take the builder that the file is for (lite0 or lite2)"
-        )
-    model.load_state_dict({name: state[published] for published, name in wanted.items()}, strict=takes_head)
-
-
-def _few(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-
-def _read(path: Path) -> Mapping[str, Tensor]:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, ValueError, UnpicklingError) as error:
-        first = (str(error).splitlines() or ["it ends too early"])[0]
-        raise WeightsError(
-            f"{path}: cannot be read as PyTorch weights ({first}); give the .pth file of an EfficientNet-lite package"
-        ) from error
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise WeightsError(f"{path}: holds no table of weights; give the .pth file of an EfficientNet-lite package")
-    return state
+    own = {published_name(name): name for name in (*model.state_dict(), *_HEAD)}
+    state = {own.get(name, name): value for name, value in read_state(source).items()}
+    has_head = isinstance(model.head, nn.Linear)
+    load_named_weights(model, state, head=_HEAD, new_head=new_head or not has_head)

@@ -20,8 +20,13 @@ class _Block(nn.Module):
         self.mix = nn.Conv1d(channels, channels, 1)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Float[Tensor, "batch channels time"]) -> Float[Tensor, "batch channels time"]:
-        inner = nn.functional.gelu(self.spread(self.norm(x)))
+    def forward(
+        self, x: Float[Tensor, "batch channels time"], is_seen: Float[Tensor, "batch 1 time"] | None = None
+    ) -> Float[Tensor, "batch channels time"]:
+        normed = self.norm(x)
+        if is_seen is not None:
+            normed = normed * is_seen
+        inner = nn.functional.gelu(self.spread(normed))
         out: Tensor = x + self.dropout(self.mix(inner))
         return out
 
@@ -64,9 +69,23 @@ class SkeletonTCN(nn.Module):
         self.context = sum(dilations) * (kernel_size - 1) // 2
         """Frames on each side that a frame's logits depend on."""
 
+    def trunk(
+        self, features: Float[Tensor, "batch features time"], is_seen: Float[Tensor, "batch 1 time"] | None = None
+    ) -> Float[Tensor, "batch channels time"]:
+        """What the last layer reads of every frame.
+
+        Args:
+            features: Of every frame.
+            is_seen: 1 for frames that count, 0 for those that are to be to the others what frames beyond the ends are.
+        """
+        x = self.entry(features)
+        for block in self.blocks:
+            x = block(x, is_seen)
+        return nn.functional.gelu(self.norm(x))
+
     def forward(self, features: Float[Tensor, "batch features time"]) -> Float[Tensor, "batch classes time"]:
         """Logits for every frame. Frames beyond the ends count as zeros at every layer."""
-        out: Tensor = self.head(nn.functional.gelu(self.norm(self.blocks(self.entry(features)))))
+        out: Tensor = self.head(self.trunk(features))
         return out
 
 
