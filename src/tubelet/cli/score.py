@@ -22,20 +22,31 @@ _EPILOG = """Labels in TRUTH: `unknown` is time that nobody can tell and that is
 the vocabulary has no word for: abstaining is right there.
 Matching tracks to people: `boxes` by where they are, `id` where ids mean the same in both files, `overlap` by the time
 they share, one to one. `auto` takes boxes if they are given, else ids if the true ids are all there, else overlap.
-Sources are matched by the same text, else by the same file name."""
+Sources are matched by the same text, else by the same file name.
+ACTIONS may be a predictions.jsonl instead (no TRUTH: it holds the labels), segments of untrimmed videos
+(video,start_s,end_s,label,score; TRUTH without score; CSV or JSON lines), or boxes in frames
+(video,time_s,x0,y0,x1,y1,label,score, or AVA's rows without a header). exit code 1: some clips could not be scored."""
+_ACTIONS = "actions.csv of `tubelet recognize --out`, or its folder; or predictions.jsonl of `tubelet evaluate`"
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds `tubelet score`."""
     parser = subparsers.add_parser(
         "score",
-        help="measure a timeline against hand labels",
-        description="Measures actions.csv against hand labels: accuracy over time, segments, people, tracks.",
+        help="measure a timeline against hand labels, or the predictions of an evaluation anew",
+        description="Measures actions.csv against hand labels: accuracy over time, segments, people, tracks. "
+        "Or computes everything that `tubelet evaluate` says from its predictions.jsonl alone; or measures detected "
+        "segments or boxes against true ones.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("actions", metavar="ACTIONS", help="actions.csv of `tubelet recognize --out`, or its folder")
-    parser.add_argument("truth", metavar="TRUTH", help="hand labels: source,track_id,start_s,end_s,label")
+    parser.add_argument("actions", metavar="ACTIONS", help=_ACTIONS)
+    parser.add_argument(
+        "truth",
+        metavar="TRUTH",
+        nargs="?",
+        help="hand labels: source,track_id,start_s,end_s,label; none for predictions",
+    )
     parser.add_argument(
         "--boxes", metavar="CSV", help="hand-drawn boxes: source,track_id,time_s,x0_px,y0_px,x1_px,y1_px"
     )
@@ -43,6 +54,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--ignore", metavar="CSV", help="boxes of people that count neither as missed nor as false")
     parser.add_argument(
         "--match", choices=("auto", "boxes", "id", "overlap"), default="auto", help="how tracks are matched to people"
+    )
+    parser.add_argument(
+        "--calibrate-on", metavar="FILE", help="predictions of the validation split, to fit a temperature on"
+    )
+    parser.add_argument(
+        "--page", metavar="DIR", help="for predictions: write report.html and its pictures into this folder"
     )
     parser.add_argument("--json", action="store_true", help="print the report as JSON, alone on stdout")
     parser.add_argument("--out", metavar="REPORT", help="write the report as JSON to this file")
@@ -52,25 +69,23 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(arguments: argparse.Namespace) -> int:
     """Scores, prints, and writes the report."""
+    from tubelet.cli.output import write_report
+    from tubelet.cli.score_clips import find_kind, run_clips
     from tubelet.errors import ConfigError
-    from tubelet.runs import to_json_text
-    from tubelet.runs.directory import check_output
 
-    out = None if arguments.out is None else Path(arguments.out)
-    if out is not None:
-        check_output(out, overwrite=arguments.overwrite)
-    elif arguments.overwrite:
-        raise ConfigError("--overwrite is for a report in a file; name the file with --out REPORT")
-    scores, notices = _score(arguments)
-    report = _report(arguments, scores, notices)
-    if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        report.write(out)
-    if arguments.json:
-        sys.stdout.write(to_json_text(report.to_json()))
-    else:
-        sys.stdout.write(_text(report, scores))
-    for notice in notices:
+    path = _actions_path(arguments)
+    kind = find_kind(path)
+    if kind is not None:
+        return run_clips(arguments, path, kind)
+    for option, given in (("calibrate-on", arguments.calibrate_on), ("page", arguments.page)):
+        if given is not None:
+            raise ConfigError(f"--{option} is for a predictions.jsonl; {path} is a timeline: leave it away")
+    if not path.exists():
+        raise ConfigError(f"{path} is not there; give an actions.csv, a predictions.jsonl, or a folder that holds one")
+    if arguments.truth is None:
+        raise ConfigError(f"{path} is a timeline, which is measured against hand labels: give the file TRUTH too")
+    report = write_report(arguments, lambda: _report(arguments, *_score(arguments)), text=_text)
+    for notice in report.details["notices"]:
         print(f"tubelet: note: {notice}", file=sys.stderr)
     return 0
 
@@ -116,9 +131,12 @@ def _score(arguments: argparse.Namespace) -> tuple[list[SourceScore], list[str]]
 
 
 def _actions_path(arguments: argparse.Namespace) -> Path:
-    """The actions.csv that was named, or the one in the folder that was named."""
+    """The file that was named, or the one in the folder that was named: of an evaluated run, or of a recognition."""
     path = Path(arguments.actions)
-    return path / "actions.csv" if path.is_dir() else path
+    if not path.is_dir():
+        return path
+    predictions = path / "evaluation" / "predictions.jsonl"
+    return predictions if predictions.exists() else path / "actions.csv"
 
 
 def _ids_look_wrong(guesses: Mapping[str, Any], people: Mapping[str, Any]) -> bool:
@@ -301,13 +319,13 @@ def _fingerprint(paths: Sequence[str | None]) -> str:
     return f"sha256:{digest.hexdigest()[:16]}"
 
 
-def _text(report: Report, scores: Sequence[SourceScore]) -> str:
+def _text(report: Report) -> str:
     """The report for people: overall, per source where there are several, per label."""
     from tubelet.metrics.scoring import OTHER
     from tubelet.runs import markdown_table
 
     lines = [report.to_markdown()]
-    if len(scores) > 1:
+    if len(report.details["sources"]) > 1:
         shown = ("accuracy", "accuracy_decided", "coverage", "segment_f1_0.50", "edit_score")
         rows = []
         for source, details in report.details["sources"].items():

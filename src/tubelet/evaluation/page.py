@@ -129,14 +129,14 @@ def _tiles(report: Report) -> list[tuple[str, str, str]]:
     """What, value and a remark, for the head of the page."""
     metrics = report.metrics
     names = (
-        [("mAP", "mean average precision"), ("hit_at_1", "surest class is right"), ("ece", "off in confidence")]
+        [("mAP", "mean average precision"), ("hit_at_1", "surest class is right"), ("ece", "gap of confidence")]
         if report.details["is_multi_label"]
         else [
             ("top1", "right at the first guess"),
             ("top5", "right among five guesses"),
             ("mean_class_accuracy", "right, classes alike"),
             ("majority_class", "always the most frequent"),
-            ("ece", "off in confidence"),
+            ("ece", "gap of confidence"),
         ]
     )
     tiles = []

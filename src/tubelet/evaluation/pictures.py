@@ -85,7 +85,7 @@ def confusion_svg(confusion: Int[np.ndarray, "classes classes"], classes: Sequen
     """
     order, _ = shown_classes(confusion)
     size = len(order)
-    cell = 64 if size <= 3 else 44 if size <= 8 else 30 if size <= 16 else 22 if size <= 25 else 18
+    cell = 72 if size <= 3 else 56 if size <= 8 else 34 if size <= 16 else 22 if size <= 25 else 18
     names = [_short(classes[index]) for index in order]
     label = 12 + _LETTER_PX * max(map(len, names))
     slant = label * math.sqrt(0.5)
@@ -114,7 +114,7 @@ def confusion_svg(confusion: Int[np.ndarray, "classes classes"], classes: Sequen
             said = f"{escape(classes[true])} taken for {escape(classes[predicted])}: {count} of {totals[true]} clips"
             parts.append(
                 f'<rect class="{kind}" x="{x:.0f}" y="{y:.0f}" width="{cell}" height="{cell}" '
-                f'fill-opacity="{0.08 + 0.92 * share:.2f}"><title>{said}</title></rect>'
+                f'fill-opacity="{0.14 + 0.86 * share:.2f}"><title>{said}</title></rect>'
             )
             if size <= _MAX_NUMBERED:
                 on = " on" if share > 0.5 else ""

@@ -33,14 +33,22 @@ class Predictions:
         log_probabilities: Logarithm of the mean over views of each class's probability (softmax, or sigmoid where a
             clip may have several labels).
         single_view_right: Share of a clip's views that are right alone; NaN where clips may have several labels.
-        failures: Clips that could not be scored, and those that the file says nothing about.
+        failed: Why the clips that could not be scored were not, by id.
+        num_silent: How many expected clips the file says nothing about.
     """
 
     header: Header
     clips: tuple[ClipTruth, ...]
     log_probabilities: Float64[np.ndarray, "clips classes"]
     single_view_right: Float64[np.ndarray, " clips"]
-    failures: tuple[Failure, ...]
+    failed: Mapping[str, str]
+    num_silent: int
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """Everything expected that was not scored."""
+        named = (Failure(item=name, reason=self.failed[name]) for name in sorted(self.failed))
+        return (*named, *silent(self.num_silent))
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -117,16 +125,16 @@ def read_predictions(path: str | os.PathLike[str]) -> Predictions:
         clips=tuple(row[0] for row in rows),
         log_probabilities=np.stack([row[1] for row in rows]) if rows else np.zeros((0, len(header.classes))),
         single_view_right=np.array([row[2] for row in rows], dtype=np.float64),
-        failures=(
-            *(Failure(item=name, reason=failed[name]) for name in sorted(failed)),
-            *(
-                Failure(
-                    item=f"clip without a line, {place} of {num_silent}",
-                    reason="the evaluation was stopped before it; go on by resuming",
-                )
-                for place in range(1, num_silent + 1)
-            ),
-        ),
+        failed=failed,
+        num_silent=num_silent,
+    )
+
+
+def silent(number: int) -> tuple[Failure, ...]:
+    """Failures of clips that no line of the file names."""
+    reason = "the evaluation was stopped before it; go on by resuming"
+    return tuple(
+        Failure(item=f"clip without a line, {place} of {number}", reason=reason) for place in range(1, number + 1)
     )
 
 
