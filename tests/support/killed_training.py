@@ -12,36 +12,80 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from tubelet.runs import RunDirectory
-from tubelet.training import LoopConfig, adamw, cosine, fit, seed_everything, step_generator
+from tubelet.runs import Failure, RunDirectory
+from tubelet.training import (
+    LoopConfig,
+    ValidationConfig,
+    adamw,
+    cosine,
+    fit,
+    seed_everything,
+    step_generator,
+)
 
 KILLS_PER_CALL = 4  # to kill at every moment takes a minute
 CALLS = ("fsync", "replace", "rename", "mkdir", "unlink", "rmdir")
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Examples with names, one of them missing."""
+
+    ids: tuple[str, ...]
+    features: Tensor
+    failures: tuple[Failure, ...]
+
+
+def batch_at(index: int) -> Batch:
+    """Batches of 2 to 4 examples."""
+    rng = step_generator(1, index)
+    size = int(rng.integers(2, 5))
+    features = torch.from_numpy(rng.normal(size=(size, 3)).astype("float32"))
+    failures = (Failure(item=f"{index}/broken", reason="cut off"),) if index % 5 == 0 else ()
+    return Batch(tuple(f"{index}/{row}" for row in range(size)), features, failures)
+
+
+def compute_loss(model: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
+    """Learns sums."""
+    return {"loss": (model(batch.features) - batch.features.sum(1, keepdim=True)).square().mean()}
+
+
+def validate(model: nn.Module, step: int) -> Mapping[str, float]:
+    """Best in the middle, so that the best weights are not the last; draws random numbers, which must not be missed."""
+    with torch.no_grad():
+        model(torch.rand(4, 3))
+    return {"distance": abs(step - 4) + 0.001 * float(torch.rand(()))}
+
+
 def train(path: Path) -> str:
-    """Trains from where the run is and returns the digest of its weights."""
+    """Trains from where the run is and returns a digest of its weights, its ledger and its best validation."""
     seed_everything(1, num_threads=1)
     model = nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.2), nn.BatchNorm1d(4), nn.Linear(4, 1))
+    run = RunDirectory.open(path)
     trained = fit(
         model,
         adamw(model, lr=0.05, weight_decay=0.1),
-        batch_at=lambda step: torch.from_numpy(step_generator(1, step).normal(size=(8, 3)).astype("float32")),
-        compute_loss=lambda model, batch: {"loss": (model(batch) - batch.sum(1, keepdim=True)).square().mean()},
+        batch_at=batch_at,
+        compute_loss=compute_loss,
         lr_factor=lambda step: cosine(step, num_steps=7),
-        config=LoopConfig(num_steps=7, checkpoint_every=2, log_every=3, ema_decay=0.9),
-        run=RunDirectory.open(path),
+        config=LoopConfig(num_steps=7, checkpoint_every=2, log_every=3, ema_decay=0.9, num_micro_batches=2),
+        run=run,
+        validate=validate,
+        validation=ValidationConfig(every=1, metric="distance"),
     )
-    digest = hashlib.sha256()
-    for name, tensor in sorted(trained.state_dict().items()):
-        digest.update(name.encode() + tensor.numpy().tobytes())
+    end = run.read_log()[-1]
+    digest = hashlib.sha256(json.dumps([end["chains"], end["num_examples"], end["failed"], end["best"]]).encode())
+    for state in (trained.state_dict(), model.state_dict()):  # the best average, and the last weights
+        for name, tensor in sorted(state.items()):
+            digest.update(name.encode() + tensor.numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -91,7 +91,8 @@ def overfit_one_batch(
         return verdict(
             False,
             f"nothing is to be told apart: all {len(labels)} clips of the batch have the label "
-            f"{next(iter(kinds), 'none')}. Draw a batch with several classes; if every batch is like this one, look at the labels",
+            f"{next(iter(kinds), 'none')}. Draw a batch with several classes; "
+            "if every batch is like this one, look at the labels",
         )
     train_mode(model)
     for step in range(num_steps + 1):
@@ -126,8 +127,8 @@ def _obstacle(found: OverfitVerdict, rates: list[float]) -> str:
         )
     if found.weight_change < _TINY_CHANGE or (covered < _STILL and losses[-1] <= losses[0]):
         return (
-            f"the weights moved by {found.weight_change:.1e} of their size in {len(losses) - 1} steps at a learning rate "
-            f"of {lr:g}, which is too little. Raise it tenfold, or look for a schedule that holds it at 0"
+            f"the weights moved by {found.weight_change:.1e} of their size in {len(losses) - 1} steps at a "
+            f"learning rate of {lr:g}, which is too little. Raise it tenfold, or look for a schedule that holds it at 0"
         )
     rises = sum(later > earlier for earlier, later in itertools.pairwise(losses))
     if losses[-1] > losses[0] or rises > len(losses) // 3:
