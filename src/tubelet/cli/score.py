@@ -80,9 +80,9 @@ def run(arguments: argparse.Namespace) -> int:
     for option, given in (("calibrate-on", arguments.calibrate_on), ("page", arguments.page)):
         if given is not None:
             raise ConfigError(f"--{option} is for a predictions.jsonl; {path} is a timeline: leave it away")
-    if not path.exists():
-        raise ConfigError(f"{path} is not there; give an actions.csv, a predictions.jsonl, or a folder that holds one")
     if arguments.truth is None:
+        if not path.exists():
+            raise ConfigError(f"{path} is not there; give an actions.csv, a predictions.jsonl, or a folder with one")
         raise ConfigError(f"{path} is a timeline, which is measured against hand labels: give the file TRUTH too")
     report = write_report(arguments, lambda: _report(arguments, *_score(arguments)), text=_text)
     for notice in report.details["notices"]:

@@ -100,7 +100,8 @@ def score_frames(
         num_scored=len(frames),
         protocol=f"Items are labelled frames, {len(truth)} true boxes. Frame mAP as AVA defines it (IoU 0.5, the 50 "
         "best boxes of a frame, interpolated average precision per label, mean over the labels of the truth). 95 % "
-        f"interval from drawing whole videos again and again (bootstrap). Boxes in {ignored} frames without truth not counted.",
+        f"interval from drawing whole videos again and again (bootstrap). Boxes in {ignored} frames without truth not "
+        "counted.",
         dataset=dataset,
         dataset_fingerprint=dataset_fingerprint,
         seed=seed,
