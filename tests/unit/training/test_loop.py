@@ -56,6 +56,22 @@ def train(
     )
 
 
+def test_the_default_path_computes_what_a_loop_without_any_kit_computes(tmp_path: Path) -> None:
+    found = train(tmp_path / "run", LoopConfig(num_steps=12))
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.1), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
+    optimizer = adamw(model, lr=0.02, weight_decay=0.01)
+    model.train()
+    for step in range(12):
+        for group in optimizer.param_groups:
+            group["lr"] = 0.02 * cosine(step, num_steps=12, num_warmup_steps=3)
+        optimizer.zero_grad(set_to_none=True)
+        compute_loss(model, batch_at(step))["loss"].backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    assert all(torch.equal(tensor, found.state_dict()[name]) for name, tensor in model.state_dict().items())
+
+
 def test_it_learns_and_logs(tmp_path: Path) -> None:
     model = train(tmp_path / "run", LoopConfig(num_steps=120, log_every=50))
     assert not model.training
