@@ -126,6 +126,7 @@ class KeyFrameSet:
         class_ids: For each class, its number in the dataset's own files.
         frames: In order of video and time. Videos are the groups.
         excluded: Video and time of moments that the dataset says not to use; they are not among `frames`.
+        unlisted_actions: Numbers of actions that rows have and the list of classes has not; they are not taken.
     """
 
     name: str
@@ -133,3 +134,4 @@ class KeyFrameSet:
     class_ids: tuple[int, ...]
     frames: tuple[KeyFrame, ...]
     excluded: tuple[tuple[str, float], ...] = ()
+    unlisted_actions: tuple[int, ...] = ()
