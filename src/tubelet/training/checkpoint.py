@@ -243,10 +243,12 @@ def load_checkpoint(
         try:
             state = _from_bytes((path / "state.pt").read_bytes())
             load_optimizer_state(model, optimizer, state["optimizer"])
-            if scaler is not None:
-                scaler.load_state_dict(state["scaler"])
-        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (RuntimeError, ValueError, KeyError) as error:
             raise WeightsError(f"{path / 'state.pt'}: the optimiser cannot go on from it: {error}") from error
+        if scaler is not None:
+            if state["scaler"] is None:
+                raise WeightsError(f"{path}: was trained without fp16; go on with the precision that it was trained in")
+            scaler.load_state_dict(state["scaler"])
         restore_random_state(state["random"][world.rank])
     if loop is not None:
         loop.best = Best.from_json(facts["best"])
