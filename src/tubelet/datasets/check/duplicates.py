@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Bool, Int64, UInt64
@@ -19,6 +20,7 @@ from tubelet.datasets.check.sketch import (
     FLAT,
     NUM_BITS,
     STILL,
+    Look,
     Sketch,
     likeness,
     look_at,
@@ -36,8 +38,8 @@ _CHUNKS = NUM_BITS // _CHUNK_BITS
 # Buckets with more clips than this say little; of a clip that is only in such, the smallest few are used.
 _CROWDED = 256
 _FEW = 4
-_MAX_COMPARED = 32
-_MAX_DISTANCE = 0.35  # share of bits that differ; half of them do between unrelated pictures
+_MAX_COMPARED = 12
+_MAX_DISTANCE = 0.3  # share of bits that differ; half of them do between unrelated pictures
 
 ReadSketch = Callable[[int], Sketch]
 
@@ -87,9 +89,11 @@ def find_copies(facts: Facts, read_sketch: ReadSketch) -> list[CopySet]:
     is_moving = facts.is_sound & (facts.movement >= STILL) & ((facts.detail >= FLAT) | (facts.movement >= FLAT))
     is_still = facts.is_sound & (facts.movement < STILL) & (facts.detail >= FLAT)
 
+    look = _looks(read_sketch)
+
     def compare(one: int, other: int, is_mirrored: bool) -> float:
-        mine, theirs = look_at(read_sketch(one)), look_at(read_sketch(other))
-        return likeness(mine, mirrored(theirs) if is_mirrored else theirs)
+        theirs = look(other)
+        return likeness(look(one), mirrored(theirs) if is_mirrored else theirs)
 
     found = _cluster(facts.motion_hashes, is_moving, compare, least=ALIKE, least_shared=2, mirrors=True)
     found |= _cluster(facts.scene_hash[:, None], is_still, compare, least=STILL_ALIKE, least_shared=1, mirrors=True)
@@ -103,13 +107,19 @@ def find_scenes(facts: Facts, read_sketch: ReadSketch) -> list[tuple[int, ...]]:
         facts: Of all clips.
         read_sketch: The sketch of a clip, by its place.
     """
+    look = _looks(read_sketch)
 
     def compare(one: int, other: int, _: bool) -> float:
-        return scene_likeness(look_at(read_sketch(one)), look_at(read_sketch(other)))
+        return scene_likeness(look(one), look(other))
 
     is_seen = facts.is_sound & (facts.detail >= 2 * FLAT)
     found = _cluster(facts.scene_hash[:, None], is_seen, compare, least=SAME_SCENE, least_shared=1, mirrors=False)
     return [(first, *(copy.index for copy in copies)) for first, copies in sorted(found.items())]
+
+
+def _looks(read_sketch: ReadSketch) -> Callable[[int], Look]:
+    """The looks of clips, of which the last few are kept: about 15 MB."""
+    return lru_cache(maxsize=1024)(lambda index: look_at(read_sketch(index)))
 
 
 def _cluster(
@@ -132,6 +142,8 @@ def _cluster(
             for candidate in index.candidates(number, is_first, least_shared, is_mirrored):
                 score = compare(place, int(places[candidate]), is_mirrored)
                 best = max(best, (score, candidate, is_mirrored))
+                if score >= least:
+                    break
         score, candidate, is_mirrored = best
         if score >= least:
             found.setdefault(int(places[candidate]), []).append(Copy(place, score, is_mirrored))

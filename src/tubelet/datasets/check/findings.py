@@ -222,21 +222,25 @@ def _one_sided(clips: ClipSet, splits: Mapping[int, Counter[str]], others: Seque
         names = [(clips.classes[label], counts["train"], counts[split]) for label, counts in sorted(splits.items())]
         unseen = [name for name, taught, tested in names if tested and not taught]
         if unseen:
-            advice = "Move some of their clips to train; a model cannot know what it was never shown."
-            found.append(_few(unseen, f"in {split} and not in train", "untaught_class", advice))
+            text = "A model cannot know what it was never shown."
+            advice = "Move all clips of some of their groups to train."
+            found.append(_few(unseen, f"in {split} and not in train", "untaught_class", advice, text))
         untested = [name for name, taught, tested in names if taught and not tested]
         if untested:
-            advice = f"Add clips of other groups to {split}; without them nothing can be said about these classes."
-            found.append(_few(untested, f"in train and not in {split}", "untested_class", advice))
+            text = "Nothing can be said about how well they are recognised."
+            advice = f"Add clips of other groups to {split}."
+            found.append(_few(untested, f"in train and not in {split}", "untested_class", advice, text))
     return found
 
 
-def _few(names: Sequence[str], what: str, kind: str, advice: str) -> Finding:
+def _few(
+    names: Sequence[str], what: str, kind: str, advice: str, text: str = "Too little to learn from or to measure with."
+) -> Finding:
     return Finding(
         kind=kind,
         weight="warning",
         title=f"{counted(len(names), 'class', 'classes')} {what}: {listed(names)}",
-        text="Too little to learn from or to measure with.",
+        text=text,
         advice=advice,
     )
 
@@ -341,7 +345,7 @@ def duplicate_findings(clips: ClipSet, found: Sequence[Duplicate]) -> list[Findi
             "note",
             [one for one in found if not one.is_leak and not one.labels_differ],
             "showing what another clip shows",
-            "They are of one split and class: they count twice in training, and make intervals of scores too narrow.",
+            "They count twice in training, and make intervals of scores too narrow.",
             "Delete one of each two, or give both one group, so that a split keeps them together.",
         ),
     ]

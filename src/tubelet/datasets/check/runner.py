@@ -6,7 +6,8 @@ import errno
 import os
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -109,7 +110,7 @@ def check_clips(
     _make_writable(folder)
     sampling = Sampling() if sampling is None else sampling
     facts = Facts(len(clips))
-    with _said_clearly(folder), Journal(folder / JOURNAL_NAME, fresh=not resume) as journal:
+    with _telling_of_full_disk(folder), Journal(folder / JOURNAL_NAME, fresh=not resume) as journal:
         plan = _Plan(clips)
         num_resumed = _take_over(plan, facts, journal)
         with Progress() if progress is None else progress as bars:
@@ -310,18 +311,14 @@ def _make_writable(folder: Path) -> None:
         ) from error
 
 
-class _said_clearly:  # noqa: N801 - reads as a verb where it is used
-    """A context manager: a full disk is said to be one."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
-            raise ConfigError(
-                f"{self._folder}: the results cannot be written ({error.strerror}); make room, or name another folder "
-                "with --out. What was found so far is kept, and the next check goes on from there"
-            ) from error
+@contextmanager
+def _telling_of_full_disk(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise
+        raise ConfigError(
+            f"{folder}: the results cannot be written ({error.strerror}); make room, or name another place with --out. "
+            "What was found so far is kept, and the next check goes on from there"
+        ) from error
