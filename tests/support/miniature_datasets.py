@@ -271,7 +271,7 @@ def make_ntu_rgbd(root: Path) -> Path:
     text = {
         f"nturgb+d_skeletons/{n}.skeleton": skeleton_text(8, ids, seed) for seed, (n, ids) in enumerate(names.items())
     }
-    missing = "302 of the captured samples have missing or incomplete skeleton data.\nIgnore these files.\n\nS001C002P006R001A008\n"
+    missing = "302 samples have missing skeleton data.\nIgnore these files.\n\nS001C002P006R001A008\n"
     return put_text(root, text | {"NTU_RGBD_samples_with_missing_skeletons.txt": missing})
 
 

@@ -46,9 +46,12 @@ class Place:
     path: Path
     where: str
 
+    def __str__(self) -> str:
+        return f"{self.path}, {self.where}"
+
     def error(self, said: str) -> DatasetError:
         """What to raise about what stands there."""
-        return DatasetError(f"{self.path}, {self.where}: {said}")
+        return DatasetError(f"{self}: {said}")
 
     def number(self, value: object, name: str) -> float:
         """A finite number out of text or JSON.
@@ -229,7 +232,7 @@ def _check_header(
     if not missing:
         return
     hint = ""
-    if len(header) == 1 and header[0].count(";") >= len(columns) - 1 > 0:
+    if len(header) == 1 and ";" in header[0] and set(columns) <= set(header[0].split(";")):
         hint = " It has semicolons; save it with commas."
     elif not {name.lower() for name in header} & {*columns, *optional}:
         hint = f" Is there a header at all? The first line is {','.join(header)!r}; put the names above it."

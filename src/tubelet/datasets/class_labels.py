@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tubelet.datasets.annotation_files import Place, line_of, read_lines
 from tubelet.datasets.labelled import class_indices
-from tubelet.errors import DatasetError
 
 _WHOLE = re.compile(r"\d+")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
@@ -77,16 +76,16 @@ def resolve_labels(
         known = (
             tuple(classes) if classes is not None else tuple(sorted({text for texts in all_texts for text in texts}))
         )
-        return known, [_named(texts, known, each) for texts, each in zip(all_texts, written, strict=True)]
+        places = {name: index for index, name in enumerate(known)}
+        return known, [_named(texts, places, each) for texts, each in zip(all_texts, written, strict=True)]
     ids = [tuple(sorted({int(text) for text in texts})) for texts in all_texts]
     return _check_ids(ids, written, classes), ids
 
 
-def _named(texts: Sequence[str], classes: Sequence[str], each: WrittenLabels) -> tuple[int, ...]:
-    try:
-        return class_indices(texts, classes, where="labels")
-    except DatasetError as error:
-        raise each.place.error(str(error).removeprefix("labels: ")) from error
+def _named(texts: Sequence[str], places: Mapping[str, int], each: WrittenLabels) -> tuple[int, ...]:
+    if not all(text in places for text in texts):
+        return class_indices(texts, tuple(places), where=str(each.place))
+    return tuple(sorted({places[text] for text in texts}))
 
 
 def _text(label: object, each: WrittenLabels) -> str:

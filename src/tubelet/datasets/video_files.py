@@ -31,9 +31,15 @@ def videos_in(folder: Path) -> list[Path]:
     """Video files in a folder by name, links to files among them, without those in the folders below it.
 
     Raises:
-        DatasetError: The folder cannot be read, or a name is not text.
+        DatasetError: The folder cannot be read, a name is not text, or a link leads nowhere.
     """
-    return [folder / name for name, is_folder in _entries(folder) if not is_folder and is_video_name(name)]
+    found = [folder / name for name, is_folder in _entries(folder) if not is_folder and is_video_name(name)]
+    lost = [path for path in found if path.is_symlink() and not path.exists()]
+    if lost:
+        raise DatasetError(
+            f"{lost[0]}: is a link that leads nowhere ({len(lost)} in that folder); mend it or take it away"
+        )
+    return found
 
 
 def videos_below(folder: Path) -> Iterator[Path]:
@@ -56,7 +62,7 @@ def videos_below(folder: Path) -> Iterator[Path]:
         for name, is_folder in _entries(here):
             if is_folder:
                 todo.append(here / name)
-            elif is_video_name(name):
+            elif is_video_name(name) and (here / name).exists():  # a link that leads nowhere is a missing file
                 yield here / name
 
 

@@ -33,7 +33,9 @@ def test_folders_of_splits_go_by_any_of_their_names(tmp_path: Path, names: tuple
     clips = read_folder(tmp_path)
     assert clips.classes == ("a", "b")
     assert {clip.id: clip.split for clip in clips.clips} == {
-        f"{folder}/{name}/x.mp4": split for folder, split in zip(names, ("train", "val", "test")) for name in "ab"
+        f"{folder}/{name}/x.mp4": split
+        for folder, split in zip(names, ("train", "val", "test"), strict=False)
+        for name in "ab"
     }
     assert clips.split_rule.startswith("by the folders ")
 
@@ -64,6 +66,12 @@ def test_links_to_files_and_folders_are_followed(tmp_path: Path) -> None:
     (root / "b").symlink_to(store / "deep", target_is_directory=True)
     (root / "a" / "linked.mp4").symlink_to(store / "x.mp4")
     assert [clip.id for clip in read_folder(root).clips] == ["a/a0.mp4", "a/linked.mp4", "b/y.mp4"]
+
+
+def test_a_link_that_leads_nowhere_is_told(tmp_path: Path) -> None:
+    (make_folder(tmp_path, ["a"], 1) / "a" / "lost.mp4").symlink_to(tmp_path / "gone.mp4")
+    with pytest.raises(DatasetError, match=r"lost\.mp4: is a link that leads nowhere \(1 in that folder\); mend it"):
+        read_folder(tmp_path)
 
 
 def test_parts_of_one_source_share_a_group_across_classes(tmp_path: Path) -> None:
@@ -114,11 +122,11 @@ def test_a_missing_folder_and_a_name_that_is_not_text(tmp_path: Path) -> None:
         read_folder(tmp_path)
 
 
-def test_ten_thousand_files_open_in_a_moment(tmp_path: Path) -> None:
-    for name in "abcdefghij":
+def test_a_thousand_files_open_in_a_moment(tmp_path: Path) -> None:
+    for name in "abcde":
         (tmp_path / name).mkdir()
-        for number in range(1000):
+        for number in range(200):
             (tmp_path / name / f"clip{number}.mp4").touch()
     start = time.process_time()
-    assert len(read_folder(tmp_path)) == 10_000
-    assert time.process_time() - start < 3  # a second; the rest is for a busy machine and checked shapes
+    assert len(read_folder(tmp_path)) == 1_000
+    assert time.process_time() - start < 0.5  # 0.03 s; the rest is for a busy machine

@@ -98,7 +98,7 @@ def test_a_class_of_two_groups_is_learnt_and_tested_and_the_rule_says_it_is_not_
 
 def test_given_splits_stay_and_validation_is_taken_out_of_training() -> None:
     spec: list[tuple[str, str, Split | None]] = [(c, f"{c}{n // 2}", "train") for c in "ab" for n in range(40)]
-    clips = clip_set(spec + [("a", "t", "test"), ("b", "t", "test")], split_rule="the official lists")
+    clips = clip_set([*spec, ("a", "t", "test"), ("b", "t", "test")], split_rule="the official lists")
     done = with_splits(clips)
     assert [clip.id for clip in done.of("test").clips] == ["80", "81"]
     assert all(len(splits) == 1 for splits in splits_of_groups(done).values())
