@@ -152,8 +152,8 @@ def read_json(path: Path) -> object:
         return json.loads(read_text(path), object_pairs_hook=once)
     except json.JSONDecodeError as error:
         raise line_of(path, error.lineno).error(f"is not JSON: {error.msg}; repair it or take another copy") from error
-    except RecursionError as error:
-        raise DatasetError(f"{path}: is nested too deep for a file of annotations; take another copy") from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, lists in lists in lists
+        raise DatasetError(f"{path}: is no JSON of annotations ({error}); take another copy") from error
 
 
 def read_items(path: Path) -> Iterator[tuple[Place, dict[str, Any]]]:

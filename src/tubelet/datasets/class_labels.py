@@ -10,7 +10,7 @@ from pathlib import Path
 from tubelet.datasets.annotation_files import Place, line_of, read_lines
 from tubelet.datasets.labelled import class_indices
 
-_WHOLE = re.compile(r"\d+")
+_WHOLE = re.compile(r"[0-9]{1,9}")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 
 

@@ -117,7 +117,7 @@ def _json_values(path: Path) -> Iterator[tuple[Place, dict[str, object]]]:
         place = line_of(path, line)
         try:
             values = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise place.error(f"is not JSON ({error}); write one JSON object a line") from error
         if not isinstance(values, dict) or "path" not in values or not {"label", "labels"} & set(values):
             raise place.error('is no object with "path" and "label"; allowed: {"path": "a.mp4", "label": "walk"}')

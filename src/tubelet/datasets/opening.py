@@ -39,6 +39,13 @@ Format = Literal[
 ]
 FORMATS: tuple[Format, ...] = get_args(Format)
 _MANIFESTS = ("manifest.csv", "manifest.jsonl")
+_NO_CLIPS = {
+    "ava_*_v*.csv": "holds AVA's boxes of people at moments, not clips with labels; read them with datasets.ava",
+    "*.skeleton": "holds skeletons, not videos; read them with datasets.ntu_rgbd",
+    "*.pkl": "holds pickles, of poses perhaps, and no annotations of videos; read poses with datasets.pose_pickle",
+}
+"""What is known and gives no clips."""
+
 _LOOKED_FOR = {
     "manifest": "manifest.csv or manifest.jsonl",
     "ucf101": "classInd.txt with trainlist01.txt",
@@ -147,6 +154,9 @@ def _detect(root: Path, beside: Path | None, fold: int) -> str:
         raise DatasetError(f"{root}: could be {' or '.join(found)} by the files in it; say which with format=")
     if found:
         return found[0]
+    for names, what in _NO_CLIPS.items():
+        if has(names):
+            raise DatasetError(f"{root}: {what}")
     return "folder"
 
 

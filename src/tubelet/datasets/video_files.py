@@ -24,7 +24,7 @@ def folders_in(folder: Path) -> list[Path]:
     Raises:
         DatasetError: The folder cannot be read, or a name is not text.
     """
-    return [folder / name for name, is_folder in _entries(folder) if is_folder and name != "__MACOSX"]
+    return [folder / name for name, kind in _entries(folder) if kind == "folder" and name != "__MACOSX"]
 
 
 def videos_in(folder: Path) -> list[Path]:
@@ -33,17 +33,17 @@ def videos_in(folder: Path) -> list[Path]:
     Raises:
         DatasetError: The folder cannot be read, a name is not text, or a link leads nowhere.
     """
-    found = [folder / name for name, is_folder in _entries(folder) if not is_folder and is_video_name(name)]
-    lost = [path for path in found if path.is_symlink() and not path.exists()]
+    found = [(folder / name, kind) for name, kind in _entries(folder) if kind != "folder" and is_video_name(name)]
+    lost = [path for path, kind in found if kind == "lost"]
     if lost:
-        raise DatasetError(
-            f"{lost[0]}: is a link that leads nowhere ({len(lost)} in that folder); mend it or take it away"
-        )
-    return found
+        raise DatasetError(f"{lost[0]}: is a link that leads nowhere ({len(lost)} in that folder); mend or remove it")
+    return [path for path, _ in found]
 
 
 def videos_below(folder: Path) -> Iterator[Path]:
     """Video files in a folder and in the folders below it; links are followed, each folder once.
+
+    A link that leads nowhere is no file.
 
     Raises:
         DatasetError: A folder cannot be read, or a name is not text.
@@ -59,33 +59,37 @@ def videos_below(folder: Path) -> Iterator[Path]:
         if (status.st_dev, status.st_ino) in seen:
             continue
         seen.add((status.st_dev, status.st_ino))
-        for name, is_folder in _entries(here):
-            if is_folder:
+        for name, kind in _entries(here):
+            if kind == "folder":
                 todo.append(here / name)
-            elif is_video_name(name) and (here / name).exists():  # a link that leads nowhere is a missing file
+            elif kind == "file" and is_video_name(name):
                 yield here / name
 
 
 def other_endings(folder: Path) -> str:
     """What there is in a folder instead of videos, for messages: `12 .jpg and 1 .txt`."""
     endings = Counter(
-        os.path.splitext(name)[1].lower() or "without an ending"
-        for name, is_folder in _entries(folder)
-        if not is_folder
+        os.path.splitext(name)[1].lower() or "without an ending" for name, kind in _entries(folder) if kind != "folder"
     )
     return " and ".join(f"{count} {ending}" for ending, count in endings.most_common(3))
 
 
-def _entries(folder: Path) -> list[tuple[str, bool]]:
-    """Names in a folder, sorted, and whether each is a folder."""
+def _entries(folder: Path) -> list[tuple[str, str]]:
+    """Names in a folder, sorted, and whether each is a "folder", a "file", or a link that is "lost"."""
     try:
         with os.scandir(folder) as entries:
-            found = sorted((entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith("."))
+            found = sorted((entry.name, _kind(entry)) for entry in entries if not entry.name.startswith("."))
     except OSError as error:
         raise DatasetError(f"{folder}: cannot be read: {error.strerror}") from error
     for name, _ in found:
         check_name(name, folder)
     return found
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    if entry.is_symlink() and not os.path.exists(entry.path):
+        return "lost"
+    return "folder" if entry.is_dir() else "file"
 
 
 def check_name(name: str, folder: Path) -> None:

@@ -225,6 +225,7 @@ def test_something_v2(tmp_path: Path) -> None:
         ("validation", "74225", "78687", "validation.json, item 0: 78687 is in train.json, item 0 already"),
         ("validation", "74225", "5", "1 of 4 videos that are listed are not there: 5; bring"),
         ("test", "[", "{", "test.json, line 1: is not JSON"),
+        ("test", '"1420"', "1" * 5000, "test.json: is no JSON of annotations (Exceeds the limit"),
         ("test", '[{"id": "1420"}]', "{}", "test.json: is no list of objects; take the test.json of the dataset"),
     ],
 )  # fmt: skip

@@ -70,7 +70,9 @@ def test_links_to_files_and_folders_are_followed(tmp_path: Path) -> None:
 
 def test_a_link_that_leads_nowhere_is_told(tmp_path: Path) -> None:
     (make_folder(tmp_path, ["a"], 1) / "a" / "lost.mp4").symlink_to(tmp_path / "gone.mp4")
-    with pytest.raises(DatasetError, match=r"lost\.mp4: is a link that leads nowhere \(1 in that folder\); mend it"):
+    with pytest.raises(
+        DatasetError, match=r"lost\.mp4: is a link that leads nowhere \(1 in that folder\); mend or remove it"
+    ):
         read_folder(tmp_path)
 
 

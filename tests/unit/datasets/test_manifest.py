@@ -159,6 +159,8 @@ def test_a_wrong_manifest_says_where_and_what_is_allowed(tmp_path: Path, text: s
     ("items", "said"),
     [
         (["{"], "line 1: is not JSON"),
+        (['{"path": "a.mp4", "label": ' + "1" * 5000 + "}"], "line 1: is not JSON"),
+        ([{"path": "a.mp4", "label": "1" * 5000}], "line 1: the label is '111"),
         (
             [{"path": "a.mp4"}],
             'line 1: is no object with "path" and "label"; allowed: {"path": "a.mp4", "label": "walk"}',

@@ -90,6 +90,24 @@ def test_nothing_known_says_what_was_looked_for(tmp_path: Path) -> None:
         open_clips(tmp_path, format="manifest")
 
 
+@pytest.mark.parametrize(
+    ("build", "below", "said"),
+    [
+        (
+            made.make_ava,
+            "",
+            "holds AVA's boxes of people at moments, not clips with labels; read them with datasets.ava",
+        ),
+        (made.make_ntu_rgbd, "nturgb+d_skeletons", "holds skeletons, not videos; read them with datasets.ntu_rgbd"),
+    ],
+)
+def test_what_gives_no_clips_says_who_reads_it(
+    tmp_path: Path, build: Callable[[Path], Path], below: str, said: str
+) -> None:
+    with pytest.raises(DatasetError, match=said):
+        open_clips(build(tmp_path) / below)
+
+
 def test_missing_files_may_be_left_out(tmp_path: Path) -> None:
     root = made.make_kinetics(tmp_path)
     (root / "test" / "zzR5jVB-WPk_000000_000010.mp4").unlink()
