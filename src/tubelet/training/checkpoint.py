@@ -228,17 +228,15 @@ def load_checkpoint(
             f"{path} was written by {facts['num_processes']} processes, and these are {world.size}; each has data and "
             f"random numbers of its own, so go on with torchrun --nproc-per-node {facts['num_processes']}"
         )
-    names = None
-    if facts["frozen_sha256"] is not None:
-        names = trained_names(model)
-        if frozen_sha256(model) != facts["frozen_sha256"]:
-            raise WeightsError(
-                f"{path}: holds only what was trained, and the frozen weights of this model are not those it was "
-                "trained upon (their sha256 differ); load the same pretrained weights first"
-            )
-    load_into(model, path / "model.safetensors", names)
+    names = None if facts["frozen_sha256"] is None else trained_names(model)
+    load_into(model, path / "model.safetensors", names)  # first: another number of classes is told by both counts
     if ema is not None:
         load_into(ema.model, path / "ema.safetensors", names)
+    if names is not None and frozen_sha256(model) != facts["frozen_sha256"]:
+        raise WeightsError(
+            f"{path}: holds only what was trained, and the frozen weights of this model are not those it was trained "
+            "upon (their sha256 differ); load the same pretrained weights first"
+        )
     if optimizer is not None:
         try:
             state = _from_bytes((path / "state.pt").read_bytes())

@@ -71,7 +71,8 @@ def mix(
     kept = generator.beta(alpha, alpha, size=batch)
     if not uses_cutmix:
         share = _column(kept, video)
-        mixed = video * share[:, :, None, None, None] + video[partners] * (1 - share[:, :, None, None, None])
+        pixels = share.to(video.dtype)[:, :, None, None, None]
+        mixed = video * pixels + video[partners] * (1 - pixels)
         return mixed, targets * share + targets[partners] * (1 - share)
     edges = _boxes(1 - kept, height, width, generator)
     top, bottom, left, right = (torch.from_numpy(edge).to(video.device)[:, None, None] for edge in edges)

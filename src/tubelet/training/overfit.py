@@ -101,7 +101,13 @@ def overfit_one_batch(
         losses.append(loss.item())
         if not math.isfinite(losses[-1]):
             return verdict(False, _not_finite("the loss", losses[-1], step))
-        if losses[-1] - floor <= _NEAR * max(losses[0] - floor, 0.0):
+        if losses[0] <= floor:
+            return verdict(
+                False,
+                f"the loss is {losses[0]:.4g} before the first step, and {floor:.4g} was to be the least. See whether "
+                "the loss depends on what the network says and on the labels",
+            )
+        if losses[-1] - floor <= _NEAR * (losses[0] - floor):
             return verdict(True, _path(losses, floor) + ": the batch was learned")
         if step == num_steps:
             break

@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from tubelet.errors import WeightsError
-from tubelet.training import Ema, adamw, latest_checkpoint, load_checkpoint, load_weights, save_checkpoint, save_weights
+from tubelet.errors import TrainingError, WeightsError
+from tubelet.runs import Failure
+from tubelet.training import (
+    Ema,
+    ValidationConfig,
+    adamw,
+    latest_checkpoint,
+    load_checkpoint,
+    load_weights,
+    save_checkpoint,
+    save_weights,
+)
+from tubelet.training.best_weights import save_best
+from tubelet.training.checkpoint import LoopState
+from tubelet.training.stopping import Best
+
+
+@dataclass(frozen=True)
+class Named:
+    ids: tuple[str, ...]
+    failures: tuple[Failure, ...]
 
 
 def network(width: int = 3) -> nn.Sequential:
@@ -104,6 +125,90 @@ def test_a_checkpoint_that_does_not_fit_says_so(tmp_path: Path) -> None:
     one_group = torch.optim.AdamW(model.parameters())
     with pytest.raises(WeightsError, match=r"state\.pt: the optimiser cannot go on from it"):
         load_checkpoint(path, model=model, optimizer=one_group)
+
+
+def test_another_number_of_classes_is_named_with_both_counts(tmp_path: Path) -> None:
+    def classifier(num_classes: int, width: int = 3) -> nn.Sequential:
+        return nn.Sequential(nn.Linear(4, width), nn.Linear(width, num_classes))
+
+    model = classifier(5)
+    path = save_checkpoint(tmp_path, step=1, model=model, optimizer=adamw(model, lr=0.1, weight_decay=0.1))
+    with pytest.raises(
+        WeightsError,
+        match=r"model\.safetensors: its last layer \(1\) is for 5 classes, and the model has 7; give data with",
+    ):
+        load_checkpoint(path, model=classifier(7))
+    with pytest.raises(
+        WeightsError, match=r"do not fit the model: 0\.bias has shape \(3,\), needed \(4,\); .*another model"
+    ):
+        load_checkpoint(path, model=classifier(5, width=4))
+    deeper = nn.Sequential(*classifier(5), nn.Linear(5, 5))
+    with pytest.raises(WeightsError, match=r"do not fit the model: lacks 2\.bias, 2\.weight; it is of another model"):
+        load_checkpoint(path, model=deeper)
+    with pytest.raises(WeightsError, match=r"do not fit the model: has unknown 1\.bias, 1\.weight;"):
+        load_checkpoint(path, model=classifier(5)[:1])
+
+
+def test_the_place_in_training_comes_back(tmp_path: Path) -> None:
+    model, optimizer, _ = trained()
+    scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    loop = LoopState(num_overflows=3, overflows_in_a_row=1)
+    loop.ledger.record(Named(("a.mp4", "b.mp4"), (Failure(item="c.mp4", reason="cut off"),)))
+    loop.best.judge({"loss": 0.1}, 4, ValidationConfig(every=1))
+    save_best(tmp_path, model=model, best=loop.best, names=None)
+    path = save_checkpoint(tmp_path, step=5, model=model, optimizer=optimizer, scaler=scaler, loop=loop)
+    found, found_scaler = LoopState(), torch.amp.GradScaler("cpu")
+    load_checkpoint(path, model=model, optimizer=optimizer, scaler=found_scaler, loop=found)
+    assert found == loop
+    assert found.ledger.failed == {"c.mp4": "cut off"}
+    assert found_scaler.get_scale() == 8.0
+    assert found.best.value == 0.1  # to the bit
+
+
+def test_best_weights_stay_as_long_as_a_checkpoint_names_them(tmp_path: Path) -> None:
+    model, optimizer, _ = trained()
+    loop = LoopState()
+    there = []
+    for step, loss in enumerate((5.0, 4.0, 4.5, 3.0, 3.5), start=1):
+        if loop.best.judge({"loss": loss}, step, ValidationConfig(every=1)):
+            save_best(tmp_path, model=model, best=loop.best, names=None)
+        save_checkpoint(tmp_path, step=step, model=model, optimizer=optimizer, loop=loop)
+        there.append(sorted(int(path.stem[5:]) for path in tmp_path.glob("best_*")))
+    assert there == [[1], [1, 2], [2], [2, 4], [4]]  # also of the older one of the two checkpoints
+
+
+def test_best_weights_that_do_not_fit_on_the_disk_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(TrainingError, match=r"best_00000003\.safetensors: cannot be written \(No space.*no earlier"):
+        save_best(tmp_path, model=network(), best=Best(step=3), names=None)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace", "rename", "mkdir"])
+def test_a_disk_that_refuses_leaves_the_last_checkpoint_and_no_litter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    model, optimizer, _ = trained()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, full)
+        with pytest.raises(TrainingError, match=r"step_00000001: cannot be written \(No space.*no earlier checkpoint"):
+            save_checkpoint(tmp_path, step=1, model=model, optimizer=optimizer)
+    kept = save_checkpoint(tmp_path, step=1, model=model, optimizer=optimizer)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, full)
+        with pytest.raises(
+            TrainingError, match=r"step_00000002: cannot be written .*step_00000001, is whole\. Make room"
+        ):
+            save_checkpoint(tmp_path, step=2, model=model, optimizer=optimizer)
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(("step", ".step"))] == [kept.name]
+    load_checkpoint(kept, model=model, optimizer=optimizer)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "state.pt", "state.json"])
