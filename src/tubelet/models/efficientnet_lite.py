@@ -12,8 +12,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from tubelet.models.checkpoints import load_named_weights, read_state
+from tubelet.models.checkpoint_files import read_state
 from tubelet.models.layers import DropPath
+from tubelet.models.named_weights import load_named_weights
 
 MEAN = (127 / 255,) * 3
 """Of inputs between 0 and 1: the published weights want (grey level - 127) / 128."""
@@ -266,6 +267,7 @@ def load_efficientnet_lite_weights(
     if model.is_fused:
         raise ValueError("the model is fused; load the weights first and call fused() after that")
     own = {published_name(name): name for name in (*model.state_dict(), *_HEAD)}
-    state = {own.get(name, name): value for name, value in read_state(source).items()}
+    published = source if isinstance(source, Mapping) else read_state(source)
+    state = {own.get(name, name): value for name, value in published.items()}
     has_head = isinstance(model.head, nn.Linear)
     load_named_weights(model, state, head=_HEAD, new_head=new_head or not has_head)

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from tubelet.models.checkpoints import linear_like
 from tubelet.models.efficientnet_lite import EfficientNetLite, efficientnet_lite0, efficientnet_lite2
+from tubelet.models.named_weights import linear_like
 from tubelet.models.positions import sincos_positions
 
 Temporal = Literal["attention", "single_frame"]

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from tubelet.models.checkpoints import linear_like
+from tubelet.models.named_weights import linear_like
 from tubelet.models.skeleton_clip import over_people
 
 _PARTS = 3  # the joint itself, neighbours nearer to the centre, neighbours farther from it

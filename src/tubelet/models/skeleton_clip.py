@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from tubelet.models.checkpoints import linear_like
+from tubelet.models.named_weights import linear_like
 from tubelet.models.skeleton import SkeletonTCN
 
 
