@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tubelet.errors import ConfigError, OutputExistsError
 from tubelet.runs.files import sync_folder, to_json_text, write_json
 
 RUN_SCHEMA = "tubelet.run/1"
+_WAIT_FOR_FIRST_S = 60.0
 
 
 def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -57,7 +59,7 @@ class RunDirectory:
     ├── config.json      what was run, resolved: recipe, config, seed, versions, command
     ├── log.jsonl        one JSON object per line, appended and on the disk when `log` returns
     ├── checkpoints/     what `training.checkpoint` writes
-    └── report.json      the Report of an evaluation
+    └── evaluation/      report.json, the Report of an evaluation, and what belongs to it
     ```
 
     Args:
@@ -87,8 +89,8 @@ class RunDirectory:
 
     @property
     def report_path(self) -> Path:
-        """report.json."""
-        return self.path / "report.json"
+        """evaluation/report.json."""
+        return self.path / "evaluation" / "report.json"
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], description: Mapping[str, Any]) -> RunDirectory:
@@ -117,6 +119,31 @@ class RunDirectory:
             shutil.rmtree(draft, ignore_errors=True)
         sync_folder(run.path.parent)
         return run
+
+    @classmethod
+    def create_or_join(cls, path: str | os.PathLike[str], description: Mapping[str, Any]) -> RunDirectory:
+        """Make the folder in the first process of a training; the others, if there are any, wait for it.
+
+        Processes that `torchrun` started know their rank and their launch from the environment.
+
+        Raises:
+            OutputExistsError, ConfigError: As `create`; in the others, that the first process made none in time.
+        """
+        if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+            return cls.create(path, description)
+        launch = f"{os.environ.get('TORCHELASTIC_RUN_ID', '')} {os.environ.get('MASTER_PORT', '')}"
+        if os.environ.get("RANK") == "0":
+            return cls.create(path, {**description, "launch": launch})
+        run = cls(path)
+        deadline_s = time.monotonic() + _WAIT_FOR_FIRST_S
+        while time.monotonic() < deadline_s:
+            if run.config_path.exists() and run.description().get("launch") == launch:
+                return run
+            time.sleep(0.05)
+        raise ConfigError(
+            f"{run.path} was not made by the first process within {_WAIT_FOR_FIRST_S:g} s; look at what that one says, "
+            "and see that all machines share the folder"
+        )
 
     @staticmethod
     def _exists(path: Path) -> OutputExistsError:

@@ -33,7 +33,7 @@ class ActionModel:
     """
 
     def __init__(self, network: SkeletonTCN, card: Mapping[str, Any], device: str = "cpu") -> None:
-        self._network = network.to(device).eval()
+        self.network = network.to(device).eval()
         self._device = device
         self.card = dict(card)
         self.labels: tuple[str, ...] = tuple(card["labels"])
@@ -56,7 +56,7 @@ class ActionModel:
         if features.shape[1] == 0:
             return np.zeros((0, len(self.labels)), np.float32)
         with torch.inference_mode():
-            logits = self._network(torch.from_numpy(features)[None].to(self._device))[0]
+            logits = self.network(torch.from_numpy(features)[None].to(self._device))[0]
             found: Float32[np.ndarray, "time classes"] = (
                 torch.softmax((logits + self._shift) / self.temperature, dim=0).T.cpu().numpy()
             )

@@ -112,7 +112,9 @@ class _Job:
             torch.set_num_threads(
                 1
             )  # the network is tiny: sharing it out costs more than it does, and the cores are busy
-            _say(f"people are found with {self._recognizer.detector_name}: {self._recognizer.detector_reason}")
+            found = self._recognizer.detector_name
+            how = "" if found == "none" else f"people are found with {found}: "
+            _say(f"{how}{self._recognizer.detector_reason}")
         return self._recognizer
 
     @contextmanager
@@ -262,7 +264,8 @@ def to_table(recognition: Recognition) -> str:
     start_s = recognition.settings.get("start_s") or 0.0
     span = f"{start_s:.1f} to {recognition.duration_s:.1f} s" if start_s else f"{recognition.duration_s:.1f} s"
     num_people = len(recognition.track_ids)
-    head = f"{recognition.source}: {span}, {num_people} {'person' if num_people == 1 else 'people'}"
+    who = "the whole picture" if recognition.detector == "none" else f"{num_people} people"
+    head = f"{recognition.source}: {span}, {'1 person' if who == '1 people' else who}"
     notes = [f"  note: {warning}" for warning in recognition.warnings]
     if not recognition.segments:
         return "\n".join([head, "  nobody was found", *notes])

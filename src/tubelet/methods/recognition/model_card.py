@@ -62,8 +62,9 @@ def load_card(folder: str | os.PathLike[str] | None = None) -> dict[str, Any]:
             f"{path} is not a card of schema {CARD_SCHEMA} with {', '.join(_KEYS)}; train the model again"
         )
     measured = real_evidence(path.parent)
+    unmeasured = card.get("unmeasured", "synthetic evidence only")
     for label, learned in card["evidence"].items():
-        card["evidence"][label] = f"{learned}; {measured.get(label, 'synthetic evidence only')}"
+        card["evidence"][label] = f"{learned}; {measured.get(label, unmeasured)}"
     return card
 
 

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tubelet.datasets.mocap import LABEL_OF_CLIP
+from tubelet.datasets.sampling import Sampling
+from tubelet.methods.recognition.clips.config import (
+    ClipConfig,
+    EvaluationConfig,
+    FusionConfig,
+    NetworkConfig,
+    NetworkName,
+    SkeletonClipConfig,
+)
 from tubelet.methods.recognition.examples import Drawing
 from tubelet.training.optimizer import OptimizerConfig
+from tubelet.video.augment import ClipAugmentation
 
 EXPECTED_SHARES: Mapping[str, float] = {"walk": 0.42, "stand": 0.38, "run": 0.02}
 """How much of people's time on ordinary footage is expected to show these classes: a judgement made before any test.
@@ -146,4 +156,78 @@ def mocap_skeleton_held_out() -> MocapSkeletonConfig:
         held_out_azimuth_deg=(0.0, 90.0),
         held_out_leg_share=0.59,
         num_validation=500,
+    )
+
+
+def frames() -> ClipConfig:
+    """Labelled clips: a frozen image network looks at every picture, attention over time is trained. The default."""
+    return ClipConfig(
+        network=NetworkConfig(name="frames", weights="imagenet", tune="probe"),
+        sampling=Sampling(num_frames=16, size_px=224, fit="stretch"),
+        augmentation=ClipAugmentation(scale=(0.6, 1.0), brightness=0.2, contrast=0.2, saturation=0.2),
+        num_epochs=40,
+        batch_size=32,
+        optimizer=OptimizerConfig(lr=5e-4, weight_decay=0.05, num_warmup_steps=20),
+        ema_decay=0.98,
+    )
+
+
+def single_frame() -> ClipConfig:
+    """Labelled clips: the same without time, from the middle picture alone. A baseline that sees no motion."""
+    config = frames()
+    return replace(config, network=replace(config.network, name="single_frame"))
+
+
+def skeleton() -> SkeletonClipConfig:
+    """Labelled clips of people: body landmarks of the main person, from the shipped model on."""
+    return SkeletonClipConfig()
+
+
+def fusion() -> FusionConfig:
+    """Labelled clips of people: pictures and body landmarks, each on its own, then weighed on validation clips."""
+    return FusionConfig(frames=frames(), skeleton=skeleton())
+
+
+def vit_small() -> ClipConfig:
+    """Labelled clips: a video transformer (ViT-S, 16 x 224 x 224) from scratch, or from --set network.weights."""
+    return _end_to_end("vit_small", Sampling(num_frames=16, step_s=2 / 15, size_px=224), lr=1e-3, layer_decay=0.75)
+
+
+def vit_base() -> ClipConfig:
+    """Labelled clips: a video transformer (ViT-B), for VideoMAE weights by --set network.weights=FILE."""
+    return _end_to_end("vit_base", Sampling(num_frames=16, step_s=2 / 15, size_px=224), lr=1e-3, layer_decay=0.75)
+
+
+def mvit_v2_s() -> ClipConfig:
+    """Labelled clips: MViTv2-S, for torchvision's weights by --set network.weights=FILE."""
+    return _end_to_end("mvit_v2_s", Sampling(num_frames=16, step_s=2 / 15, size_px=224), lr=2e-4, layer_decay=0.9)
+
+
+def r2plus1d_18() -> ClipConfig:
+    """Labelled clips: R(2+1)D-18 on 16 x 112 x 112, for torchvision's weights by --set network.weights=FILE."""
+    return _end_to_end("r2plus1d_18", Sampling(num_frames=16, step_s=1 / 15, size_px=112), lr=1e-3)
+
+
+def x3d_s() -> ClipConfig:
+    """Labelled clips: X3D-S on 13 x 160 x 160, for pytorchvideo's weights by --set network.weights=FILE."""
+    return _end_to_end("x3d_s", Sampling(num_frames=13, step_s=0.2, size_px=160), lr=1e-3)
+
+
+def hub() -> ClipConfig:
+    """Labelled clips: a published model, by --set network.weights=ID_OR_FOLDER, changed by LoRA."""
+    config = _end_to_end("hub", Sampling(num_frames=16, step_s=2 / 15, size_px=224), lr=1e-3, weights=".")
+    return replace(config, network=replace(config.network, tune="lora"))
+
+
+def _end_to_end(
+    name: NetworkName, sampling: Sampling, *, lr: float, layer_decay: float = 1.0, weights: str | None = None
+) -> ClipConfig:
+    return ClipConfig(
+        network=NetworkConfig(name=name, weights=weights),
+        sampling=sampling,
+        augmentation=ClipAugmentation(scale=(0.4, 1.0), num_operations=2, magnitude=7.0, erasing_probability=0.25),
+        optimizer=OptimizerConfig(lr=lr, weight_decay=0.05, num_warmup_steps=50),
+        layer_decay=layer_decay,
+        mixup_alpha=0.0,
+        evaluation=EvaluationConfig(num_views=5, batch_size=8),
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,14 @@ from jaxtyping import UInt8
 
 from tubelet.configs import suggestion
 from tubelet.errors import ConfigError, VideoReadError
-from tubelet.methods.recognition.action_model import load_action_model
+from tubelet.methods.recognition.action_model import ActionModel, load_action_model
+from tubelet.methods.recognition.clips.config import FRAMES_RUN, FUSION_FILE, SKELETON_RUN
+from tubelet.methods.recognition.clips.model import ClipModel, is_clip_model, load_clip_model
 from tubelet.methods.recognition.engine import ANALYSIS_HZ, Engine, EngineOutput, Schedule
+from tubelet.methods.recognition.scene_engine import SceneEngine
 from tubelet.methods.recognition.segmenter import ActionEvent, SegmenterSettings
 from tubelet.methods.recognition.timeline import Recognition, Thumbnail, TrackRow
-from tubelet.people.detector import load_detector
+from tubelet.people.detector import SsdDetector, load_detector
 from tubelet.people.landmarks import LandmarkModel
 from tubelet.people.tiles import choose_tile_px
 from tubelet.video import Clip, Frame, VideoInfo, probe, read_frames
@@ -41,13 +45,23 @@ RecognitionSource = (
 """A file, camera index or `rtsp://` address, a clip, frames in order, or RGB arrays with `fps`."""
 
 
+@dataclass(frozen=True)
+class _People:
+    """What a model of single people needs."""
+
+    model: ActionModel
+    detector: SsdDetector
+    landmarks: LandmarkModel
+
+
 class Recognizer:
     """Finds people, follows them, and says what each does from when to when.
 
     Loading takes a second or two; one object serves any number of sources, one after the other.
 
     Args:
-        model: `default`, or the folder of a run of `tubelet train recognition:…`.
+        model: `default`, or the folder of a run of `tubelet train`. One that was trained on whole pictures looks for
+            no people: it says what the picture shows, as track 0.
         detector: `auto`, `oidv4` (better, its file comes through npm) or `ssdlite` (pip alone). `auto` says which it
             took.
         fast: Search each frame in one pass and estimate poses half as often: about twice as fast, and small people
@@ -82,14 +96,33 @@ class Recognizer:
         if not 0 <= min_duration_s < math.inf:
             raise ConfigError(f"min_duration_s is {min_duration_s}; 0 or more seconds are needed")
         _check_device(device)
-        self._model = load_action_model(model, device=device)
+        self._scene: ClipModel | None = None
+        self._people: _People | None = None
+        if str(model) != "default" and is_clip_model(model):
+            self._scene = load_clip_model(model, device=device)
+        elif str(model) != "default" and (Path(model) / FUSION_FILE).is_file():
+            raise ConfigError(
+                f"{model} holds two models that judge whole clips together; for a longer video take one of them: "
+                f"{Path(model) / SKELETON_RUN} (each person) or {Path(model) / FRAMES_RUN} (the whole picture)"
+            )
+        else:
+            action_model = load_action_model(model, device=device)
+            _check_labels(labels, action_model.labels)  # before anything is fetched
+            found = load_detector(detector, fast=fast, notify=notify)
+            self._people = _People(action_model, found, LandmarkModel(notify=notify))
+        self._model: ActionModel | ClipModel = self._scene or self._who.model
         self._allowed = _check_labels(labels, self._model.labels)
-        self._detector = load_detector(detector, fast=fast, notify=notify)
-        self._landmarks = LandmarkModel(notify=notify)
         self._fast = fast
         self._segmenting = SegmenterSettings(
             min_score=self._model.min_score if min_score is None else min_score, min_duration_s=min_duration_s
         )
+
+    @property
+    def _who(self) -> _People:
+        """What finds people and labels them; only of a model that was trained on people."""
+        if self._people is None:
+            raise TypeError("this model looks at whole pictures")
+        return self._people
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -103,19 +136,21 @@ class Recognizer:
 
     @property
     def detector_name(self) -> str:
-        """Which person detector was loaded."""
-        return self._detector.name
+        """Which person detector was loaded; "none" for a model that looks at whole pictures."""
+        return "none" if self._people is None else self._people.detector.name
 
     @property
     def detector_reason(self) -> str:
         """Why that one."""
-        return self._detector.reason
+        if self._people is None:
+            return "the model looks at whole pictures and says what they show, as track 0"
+        return self._people.detector.reason
 
     @property
     def settings(self) -> dict[str, Any]:
         """The options that results depend on."""
         return {
-            "detector": self._detector.name,
+            "detector": self.detector_name,
             "fast": self._fast,
             "labels": None if self._allowed is None else sorted(self._allowed),
             "min_score": self._segmenting.min_score,
@@ -159,7 +194,7 @@ class Recognizer:
             info=info,
             segments=[],
             model=self.card,
-            detector=self._detector.name,
+            detector=self.detector_name,
             settings={**self.settings, "start_s": start_s, "end_s": end_s},
             num_frames=0,
             duration_s=0.0,
@@ -215,11 +250,13 @@ class Recognizer:
             if isinstance(output, ActionEvent):
                 yield output
 
-    def _engine(self) -> Engine:
+    def _engine(self) -> Engine | SceneEngine:
+        if self._scene is not None:
+            return SceneEngine(model=self._scene, segmenting=self._segmenting, allowed=self._allowed)
         return Engine(
-            detector=self._detector,
-            landmarks=self._landmarks,
-            model=self._model,
+            detector=self._who.detector,
+            landmarks=self._who.landmarks,
+            model=self._who.model,
             segmenting=self._segmenting,
             allowed=self._allowed,
             choose_tile_px=None if self._fast else choose_tile_px,
@@ -299,7 +336,12 @@ def _check_labels(labels: Iterable[str] | None, known: tuple[str, ...]) -> froze
 
 
 def _open(
-    source: RecognitionSource, engine: Engine, *, fps: float | None, start_s: float | None, end_s: float | None
+    source: RecognitionSource,
+    engine: Engine | SceneEngine,
+    *,
+    fps: float | None,
+    start_s: float | None,
+    end_s: float | None,
 ) -> tuple[str, VideoInfo | None, Iterable[Frame]]:
     """Name, facts and frames of a source; of a file, with the pictures that the engine will look at."""
     if fps is not None and not 0 < fps < math.inf:

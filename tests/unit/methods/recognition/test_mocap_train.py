@@ -17,7 +17,7 @@ from tubelet.datasets.performances import LABELS
 from tubelet.errors import WeightsError
 from tubelet.methods.recognition import recipes, train
 from tubelet.methods.recognition.action_model import load_action_model
-from tubelet.methods.recognition.evaluate import evaluate
+from tubelet.methods.recognition.mocap_evaluate import evaluate
 from tubelet.methods.recognition.examples import Drawing, draw_examples
 from tubelet.methods.recognition.model_card import (
     CARD_FILE,
@@ -128,7 +128,7 @@ def test_recipes_are_complete_configs() -> None:
 def test_the_shipped_model_loads_and_knows_its_evidence() -> None:
     model = load_action_model()
     assert model.labels == LABELS
-    assert sum(tensor.numel() for tensor in model._network.state_dict().values()) < 200_000
+    assert sum(tensor.numel() for tensor in model.network.state_dict().values()) < 200_000
     assert model.card["training"]["recipe"] == "recognition:mocap_skeleton"
     assert "procedural" in model.card["evidence"]["stand"]
     shipped = json.loads((SHIPPED / CARD_FILE).read_text(encoding="utf-8"))

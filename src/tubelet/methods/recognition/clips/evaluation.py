@@ -1,0 +1,288 @@
+"""Measure a trained clip classifier: predictions of every clip, and a report made from them alone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from tubelet.configs import to_json
+from tubelet.datasets.labelled import ClipSet, LabelledClip
+from tubelet.datasets.loader import load_views
+from tubelet.datasets.sampling import Sampling
+from tubelet.errors import ConfigError, DatasetError
+from tubelet.evaluation.page import write_evaluation
+from tubelet.evaluation.predict import predict_clips
+from tubelet.evaluation.predictions import PREDICTIONS_FILE
+from tubelet.evaluation.protocol import ClipTruth, Header, ViewProtocol
+from tubelet.evaluation.robustness import CORRUPTIONS, SEVERITIES, Severity, corrupt, score_robustness
+from tubelet.evaluation.scoring import score_predictions
+from tubelet.evaluation.writing import PredictionsWriter
+from tubelet.methods.recognition.action_model import load_action_model
+from tubelet.methods.recognition.clips.config import (
+    FRAMES_RUN,
+    SKELETON_RUN,
+    AnyClipConfig,
+    ClipConfig,
+    EvaluationConfig,
+    FusionConfig,
+    SkeletonClipConfig,
+)
+from tubelet.methods.recognition.clips.data import open_data
+from tubelet.methods.recognition.clips.fusion import fused, load_share
+from tubelet.methods.recognition.clips.model import MODEL_FILE, ClipModel, load_clip_model
+from tubelet.methods.recognition.clips.skeleton import PEOPLE_FOLDER, clip_logits, people_of
+from tubelet.methods.recognition.model_card import WEIGHTS_FILE
+from tubelet.runs import Report, RunDirectory
+from tubelet.weights.archives import file_sha256
+
+_VAL_FILE = "predictions_val.jsonl"
+_KEPT = ("data", "evaluation", "device", "num_workers", "num_threads", "logs")  # what evaluating may change
+
+
+def evaluate_clips(config: AnyClipConfig, run: RunDirectory, out: Path) -> Report:
+    """Predict the clips of a split, write predictions, report and page into `out`, and return the report.
+
+    An evaluation that was stopped goes on where it was, from the predictions that are there.
+
+    Raises:
+        ConfigError: The training is not finished, or a setting that belongs to it would change.
+        DatasetError: The clips cannot be read, or have other classes than the model.
+    """
+    _require_training_settings(config, run)
+    data = open_data(config.data)
+    split = config.evaluation.split
+    predict = _Predictor(config, run, data)
+    predict.write(data, split, out / PREDICTIONS_FILE)
+    calibrate_on = None
+    if split == "test" and not data.is_multi_label and any(clip.split == "val" for clip in data.clips):
+        predict.write(data, "val", out / _VAL_FILE)
+        calibrate_on = out / _VAL_FILE
+    report = score_predictions(out / PREDICTIONS_FILE, calibrate_on=calibrate_on, seed=config.seed)
+    report = replace(report, protocol=f"{report.protocol} Splits: {data.split_rule}. Groups: {data.group_rule}.")
+    robustness = None
+    if config.evaluation.robustness:
+        robustness = predict.robustness(data, split, out, config.seed)
+    write_evaluation(report, out, robustness=robustness)
+    return report
+
+
+def _require_training_settings(config: AnyClipConfig, run: RunDirectory) -> None:
+    stored, given = run.description().get("config"), to_json(config)
+    changed = [
+        name for name in given if name not in _KEPT and isinstance(stored, dict) and stored.get(name) != given[name]
+    ]
+    if changed:
+        raise ConfigError(
+            f"{', '.join(changed)} belongs to the training of {run.path} and cannot change for an evaluation; "
+            f"allowed: settings of {', '.join(_KEPT)}"
+        )
+
+
+class _Predictor:
+    """Writes predictions of one run, whatever kind of model it trained."""
+
+    def __init__(self, config: AnyClipConfig, run: RunDirectory, data: ClipSet) -> None:
+        self._config, self._run = config, run
+        self._pictures: ClipModel | None = None
+        labels: tuple[str, ...] = ()
+        if not isinstance(config, SkeletonClipConfig):
+            folder = run.path / FRAMES_RUN if isinstance(config, FusionConfig) else run.path
+            _require_finished(folder / MODEL_FILE, run)
+            self._pictures = load_clip_model(folder, device=getattr(config, "device", "cpu"))
+            labels = self._pictures.labels
+        if not isinstance(config, ClipConfig):
+            folder = run.path / SKELETON_RUN if isinstance(config, FusionConfig) else run.path
+            _require_finished(folder / WEIGHTS_FILE, run)
+            self._skeleton, self._people_folder = load_action_model(folder), folder / PEOPLE_FOLDER
+            labels = self._skeleton.labels
+        if tuple(data.classes) != labels:
+            raise DatasetError(
+                f"{data.name} has the classes {_listed(data.classes)} and the model of {run.path} has "
+                f"{_listed(labels)}; "
+                "evaluate it on clips with the same classes in the same order"
+            )
+
+    def write(self, data: ClipSet, split: Any, path: Path) -> None:  # noqa: ANN401 - a Split
+        """Predictions of one split into a file, from where it stops if it is there."""
+        clips = data.of(split)
+        with PredictionsWriter(path, self._header(data, clips, split), resume=True) as writer:
+            todo = [clip for clip in clips.clips if clip.id not in writer.done]
+            if isinstance(self._config, ClipConfig):
+                self._write_views(todo, data, writer)
+            else:
+                self._write_people(replace(clips, clips=tuple(todo)), writer)
+
+    def robustness(self, data: ClipSet, split: Any, out: Path, seed: int) -> Report:  # noqa: ANN401 - a Split
+        """Predictions with every corruption at every severity, and what they cost."""
+        if not isinstance(self._config, ClipConfig):
+            raise ConfigError("robustness is measured for networks that see pictures, such as recognition:frames")
+        clips, files = data.of(split), {}
+        for kind in CORRUPTIONS:
+            for level in SEVERITIES:
+                spoilt = Severity(kind, level)
+                files[spoilt] = out / f"predictions_{spoilt.name}.jsonl"
+                header = self._header(data, clips, split, corruption=f"{kind.replace('_', ' ')}, severity {level}")
+                with PredictionsWriter(files[spoilt], header, resume=True) as writer:
+                    todo = [clip for clip in clips.clips if clip.id not in writer.done]
+                    self._write_views(todo, data, writer, _spoiling(spoilt, seed))
+        return score_robustness(out / PREDICTIONS_FILE, files, seed=seed)
+
+    def _header(self, data: ClipSet, clips: ClipSet, split: str, corruption: str | None = None) -> Header:
+        return Header(
+            classes=data.classes,
+            is_multi_label=data.is_multi_label,
+            dataset=data.name,
+            dataset_fingerprint=data.fingerprint(),
+            split=split,
+            num_expected=len(clips),
+            protocol=self._protocol(corruption),
+            model={"name": self._name(), "sha256": self._sha256()},
+            seed=self._config.seed,
+        )
+
+    def _protocol(self, corruption: str | None) -> ViewProtocol:
+        evaluation: EvaluationConfig = self._config.evaluation
+        decoder = f"PyAV {av.__version__}"
+        if self._pictures is None:
+            return ViewProtocol(num_frames=1, size_px=1, fit="people found in the whole clip", decoder=decoder)
+        sampling: Sampling = self._pictures.sampling
+        views = self._views()
+        return ViewProtocol(
+            num_clips=1 if isinstance(self._config, FusionConfig) else views,
+            num_crops=1 if isinstance(self._config, FusionConfig) else evaluation.num_crops,
+            num_frames=sampling.num_frames,
+            step_s=sampling.step_s,
+            size_px=sampling.size_px,
+            fit=sampling.fit,
+            decoder=decoder,
+            corruption=corruption,
+        )
+
+    def _views(self) -> int:
+        return self._config.evaluation.num_views
+
+    def _name(self) -> str:
+        recipe = self._run.description().get("recipe")
+        return recipe if isinstance(recipe, str) else type(self._config).__name__
+
+    def _sha256(self) -> str:
+        files = [
+            path
+            for folder in (self._run.path, self._run.path / FRAMES_RUN, self._run.path / SKELETON_RUN)
+            for path in (folder / MODEL_FILE, folder / WEIGHTS_FILE)
+            if path.is_file()
+        ]
+        digests = [file_sha256(path) for path in files]
+        return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+
+    def _viewed(self, clips: Sequence[LabelledClip], model: ClipModel) -> Any:  # noqa: ANN401 - a generator of outcomes
+        config = self._config
+        workers = config.frames.num_workers if isinstance(config, FusionConfig) else config.num_workers
+        return load_views(
+            clips,
+            model.sampling,
+            num_views=self._views(),
+            num_crops=config.evaluation.num_crops,
+            num_workers=workers,
+        )
+
+    def _write_views(
+        self,
+        clips: Sequence[LabelledClip],
+        data: ClipSet,
+        writer: PredictionsWriter,
+        change: Callable[[UInt8[np.ndarray, "views time height width 3"], LabelledClip], Any] | None = None,
+    ) -> None:
+        model = self._pictures
+        if model is None:
+            raise TypeError("a skeleton model sees no views")
+        predict_clips(
+            self._viewed(clips, model),
+            model.logits,
+            writer,
+            root=data.root,
+            num_clips=len(clips),
+            views_per_batch=self._config.evaluation.batch_size,
+            change=change,
+        )
+
+    def _write_people(self, clips: ClipSet, writer: PredictionsWriter) -> None:
+        """Predictions from the main person of each clip, alone or together with the pictures."""
+        if not clips.clips:
+            return
+        config = self._config
+        settings = config.skeleton if isinstance(config, FusionConfig) else config
+        if not isinstance(settings, SkeletonClipConfig):
+            raise TypeError(f"{type(settings).__name__} has no people")
+        people = people_of(clips, settings, self._people_folder)
+        logits = clip_logits(self._skeleton.network, people)
+        by_id = dict(zip([clip.id for clip in people.clips], logits, strict=True))
+        failed = {failure.item: failure.reason for failure in people.failures}
+        if isinstance(config, FusionConfig):
+            by_id = self._with_pictures(clips, by_id, failed)
+        for clip in clips.clips:
+            truth = ClipTruth(
+                id=clip.id,
+                path=_below(clip.path, clips.root),
+                group=clip.group,
+                labels=clip.labels,
+                duration_s=None if clip.end_s is None else clip.end_s - clip.start_s,
+            )
+            if clip.id in by_id:
+                writer.write(truth, by_id[clip.id][None])
+            else:
+                writer.write_failure(truth, failed[clip.id])
+
+    def _with_pictures(
+        self,
+        clips: ClipSet,
+        people: dict[str, Float[np.ndarray, " classes"]],
+        failed: dict[str, str],
+    ) -> dict[str, Float[np.ndarray, " classes"]]:
+        model, share = self._pictures, load_share(self._run.path)
+        if model is None:
+            raise TypeError("a fusion run has a picture model")
+        found: dict[str, Float[np.ndarray, " classes"]] = {}
+        for outcome in self._viewed(clips.clips, model):
+            clip = outcome.task
+            if outcome.value is None:
+                failed.setdefault(clip.id, "" if outcome.failure is None else outcome.failure.reason)
+            elif clip.id in people:
+                mean = model.probabilities(model.logits(outcome.value.frames)).mean(axis=0)
+                found[clip.id] = fused(np.log(np.maximum(mean, 1e-8)), people[clip.id], share)
+        return found
+
+
+def _spoiling(spoilt: Severity, seed: int) -> Callable[[Any, LabelledClip], Any]:
+    """What a corruption does to the views of a clip; its chance belongs to the clip."""
+
+    def change(views: UInt8[np.ndarray, "views time height width 3"], clip: LabelledClip) -> Any:  # noqa: ANN401
+        own = int.from_bytes(hashlib.sha256(clip.id.encode()).digest()[:8], "little")
+        generator = np.random.default_rng((seed, own, spoilt.level))
+        return np.stack([corrupt(view, spoilt.kind, spoilt.level, generator) for view in views])
+
+    return change
+
+
+def _below(path: Path, root: Path) -> str:
+    return (path.relative_to(root) if path.is_relative_to(root) else Path(path.name)).as_posix()
+
+
+def _require_finished(path: Path, run: RunDirectory) -> None:
+    if not path.exists():
+        recipe = run.description().get("recipe", "RECIPE")
+        raise ConfigError(
+            f"the training in {run.path} is not finished: it has no {path.name} yet; go on with --resume "
+            f"(recipe {recipe})"
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:6]) + (", …" if len(names) > 6 else "")

@@ -1,0 +1,193 @@
+"""Features of a frozen image backbone for every clip, computed once and kept between trainings."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int64, UInt8
+from torch import Tensor
+
+from tubelet.configs import to_json
+from tubelet.datasets.feature_cache import FeatureCache
+from tubelet.datasets.labelled import ClipSet, LabelledClip
+from tubelet.datasets.loader import FailedClip
+from tubelet.datasets.order import EpochOrder
+from tubelet.datasets.sampling import Sampling
+from tubelet.datasets.views import read_random_view, read_views
+from tubelet.datasets.workers import ordered_map
+from tubelet.errors import DatasetError, VideoReadError
+from tubelet.methods.recognition.clips.config import ClipConfig
+from tubelet.methods.recognition.clips.model import normalised_video
+from tubelet.methods.recognition.clips.networks import parameters_sha256
+from tubelet.models.frames import FrameNetwork
+from tubelet.runs import Progress, to_json_text
+from tubelet.video.augment import ClipAugmentation
+from tubelet.weights import cache_dir
+
+_CODE = "1"  # counts up when what is computed here changes
+_TIMEOUT_S = 120.0
+_HELD_BYTES = 512_000_000  # features of training clips that are kept in memory; more are read from the disk again
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureBatch:
+    """Features of the clips of one step.
+
+    Attributes:
+        ids: Of the clips.
+        failures: Clips that were to be in it and cannot be read.
+    """
+
+    features: Float32[Tensor, "batch time features"]
+    labels: Int64[Tensor, " batch"] | Float32[Tensor, "batch classes"]
+    ids: tuple[str, ...]
+    step: int
+    failures: tuple[FailedClip, ...] = ()
+
+
+class ClipFeatures:
+    """Frame features of clips, several changed views of each for training, or the plain view for validation.
+
+    Args:
+        network: With the frozen backbone.
+        config: Sampling, augmentation, seed, number of views, workers.
+        is_training: Whether views are changed at random.
+
+    Attributes:
+        failures: Clips that could not be read, by id.
+        num_found: Clips whose features an earlier training left behind.
+    """
+
+    def __init__(self, network: FrameNetwork, config: ClipConfig, *, is_training: bool) -> None:
+        self._network = network.fused()
+        self._augmentation = config.augmentation if is_training else None
+        self._num_views = config.num_cached_views if is_training else 1
+        self._config = config
+        facts: dict[str, Any] = {
+            "sampling": to_json(config.sampling),
+            "augmentation": None if self._augmentation is None else to_json(self._augmentation),
+            "num_views": self._num_views,
+            "seed": config.seed if is_training else 0,
+            "backbone": parameters_sha256(network.backbone),
+            "grid": network.grid,
+            "code": _CODE,
+        }
+        names = {name: to_json_text(value, indent=None).strip() for name, value in facts.items()}
+        self._cache = FeatureCache(cache_dir() / "features", names, dtype="float16")
+        self._held: dict[str, Float[np.ndarray, "views time features"]] = {}
+        self._held_bytes = 0
+        self.failures: dict[str, FailedClip] = {}
+        self.num_found = 0
+
+    def compute(self, clips: ClipSet) -> ClipSet:
+        """Compute what is not kept yet.
+
+        Returns:
+            The clips without those that cannot be read, which are in `failures`.
+
+        Raises:
+            DatasetError: None of the clips can be read.
+        """
+        todo = []
+        for clip in clips.clips:
+            try:
+                if self._cache.get(clip) is None:
+                    todo.append(clip)
+                else:
+                    self.num_found += 1
+            except VideoReadError as error:
+                self._fail(clip, error.cause, str(error))
+        for clip, features in self._computed(todo):
+            self._cache.put(clip, features)
+        left = clips.without(self.failures)
+        if not left.clips:
+            first = next(iter(self.failures.values()))
+            raise DatasetError(
+                f"{clips.name}: none of {len(clips)} clips can be read; the first: {first.reason}. Run `tubelet check`"
+            )
+        return left
+
+    def of(self, clip: LabelledClip) -> Float[np.ndarray, "views time features"]:
+        """Features of a clip, from memory or from the disk; made again where the disk lost them."""
+        held = self._held.get(clip.id)
+        if held is not None:
+            return held
+        found = self._cache.get(clip)
+        if found is None:
+            found = next(features for _, features in self._computed([clip]))
+            self._cache.put(clip, found)
+        if self._held_bytes + found.nbytes <= _HELD_BYTES:
+            self._held[clip.id] = found
+            self._held_bytes += found.nbytes
+        return found
+
+    def batch(self, clips: ClipSet, order: EpochOrder, step: int) -> FeatureBatch:
+        """The features of a step: each clip in one of its views, another one in each epoch."""
+        items = order.at(step)
+        chosen = [clips.clips[item.index] for item in items]
+        views = [
+            self.of(clip)[(item.epoch + item.draw) % self._num_views] for clip, item in zip(chosen, items, strict=True)
+        ]
+        return FeatureBatch(
+            features=torch.from_numpy(np.stack(views).astype(np.float32)),
+            labels=labels_of(chosen, clips),
+            ids=tuple(clip.id for clip in chosen),
+            step=step,
+        )
+
+    def _fail(self, clip: LabelledClip, cause: str, reason: str) -> None:
+        self.failures[clip.id] = FailedClip(item=clip.id, path=str(clip.path), cause=cause, reason=reason)
+
+    def _computed(
+        self, clips: Sequence[LabelledClip]
+    ) -> Iterator[tuple[LabelledClip, Float[np.ndarray, "views time features"]]]:
+        sampling = self._config.sampling
+        outcomes = ordered_map(
+            partial(_read, sampling, self._augmentation, self._num_views, self._config.seed),
+            clips,
+            num_workers=self._config.num_workers,
+            timeout_s=_TIMEOUT_S,
+            array_bytes=self._num_views * sampling.num_frames * sampling.size_px**2 * 3,
+        )
+        with Progress() as progress, torch.inference_mode():
+            line = progress.add("features of pictures", len(clips), "clips")
+            for outcome in outcomes:
+                line.advance()
+                if outcome.value is None:
+                    cause = "invalid" if outcome.failure is None else outcome.failure.cause
+                    self._fail(outcome.task, cause, "" if outcome.failure is None else outcome.failure.reason)
+                    continue
+                video = normalised_video(torch.from_numpy(outcome.value), self._network)
+                yield outcome.task, self._network.frame_features(video).numpy()
+
+
+def labels_of(
+    chosen: Sequence[LabelledClip], clips: ClipSet
+) -> Int64[Tensor, " batch"] | Float32[Tensor, "batch classes"]:
+    """The class of each clip; or for each class whether the clip has it, where clips may have several."""
+    if not clips.is_multi_label:
+        return torch.tensor([clip.label for clip in chosen], dtype=torch.int64)
+    labels = torch.zeros((len(chosen), len(clips.classes)), dtype=torch.float32)
+    for row, clip in zip(labels, chosen, strict=True):
+        row[list(clip.labels)] = 1.0
+    return labels
+
+
+def _read(
+    sampling: Sampling, augmentation: ClipAugmentation | None, num_views: int, seed: int, clip: LabelledClip
+) -> UInt8[np.ndarray, "views time size size 3"]:
+    """Views of a clip for a worker: what is random belongs to the clip, not to its place in the set."""
+    if augmentation is None:
+        return read_views(clip, sampling, num_views=num_views)
+    own = int.from_bytes(hashlib.sha256(clip.id.encode()).digest()[:8], "little")
+    views = [
+        read_random_view(clip, sampling, np.random.default_rng((seed, own, view)), augmentation=augmentation)
+        for view in range(num_views)
+    ]
+    return np.stack(views)
