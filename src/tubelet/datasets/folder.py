@@ -8,6 +8,7 @@ that begin with a dot, and files that are not videos, are not looked at.
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 from tubelet.datasets.annotation_files import split_named
@@ -28,14 +29,15 @@ def read_folder(root: Path) -> ClipSet:
 
     Raises:
         DatasetError: There is no such folder or no class in it, a class folder has no video, videos lie beside or
-            below the class folders, folders of splits and of classes are mixed, or two folders are for one split.
+            below the class folders, folders of splits and of classes are mixed, two folders are for one split, or two
+            classes differ in capitals only.
     """
     if not root.is_dir():
         raise DatasetError(f"{root}: there is no such folder; give a folder with a folder of videos for each class")
     loose = videos_in(root)
     if loose:
         raise DatasetError(
-            f"{root}: {len(loose)} videos lie beside the class folders, {loose[0].name} for one; {_ALLOWED}. "
+            f"{root}: videos lie beside the class folders ({len(loose)}, {loose[0].name} for one); {_ALLOWED}. "
             "Move each into the folder of its class, or write a manifest"
         )
     splits = _split_folders(root)
@@ -43,6 +45,9 @@ def read_folder(root: Path) -> ClipSet:
     for split, folder in splits.items() or [(None, root)]:
         found += [(split, name, path) for name, path in _clips_by_class(folder)]
     classes = tuple(sorted({name for _, name, _ in found}))
+    for one, other in itertools.pairwise(sorted(classes, key=str.lower)):
+        if one.lower() == other.lower():
+            raise DatasetError(f"{root}: the classes {one} and {other} differ in capitals only; make them one folder")
     places = {name: index for index, name in enumerate(classes)}
     ids = [path_id(path, root) for _, _, path in found]
     clips = tuple(

@@ -8,8 +8,8 @@ from pathlib import PurePath
 
 GROUP_RULE = (
     "files whose names end in the mark of a part (_c01, _clip3, _part2, _seg4, _000010_000020) share the group of the "
-    "name before it, in whatever class; with _g01_c02 the group is _g01 within its class; every other file is a "
-    "group of its own"
+    "name before it, in whatever class, unless that is the name of the class; with _g01_c02 the group is _g01 within "
+    "its class; every other file is a group of its own"
 )
 
 _UCF = re.compile(r"(?P<source>.+_g\d+)_c\d+", re.IGNORECASE)

@@ -50,8 +50,8 @@ def with_splits(clips: ClipSet, *, seed: int = 0, shares: tuple[float, float, fl
     if given[None] and len(given) > 1:
         without = [clip.id for clip in clips.clips if clip.split is None]
         raise DatasetError(
-            f"{clips.name}: {len(without)} clips have no split and {len(clips) - len(without)} have one "
-            f"({_listed(without)} have none); give all a split, or none"
+            f"{clips.name}: {len(without)} of {len(clips)} clips have no split, {_listed(without)}, and the others "
+            "have one; give all a split, or none"
         )
     by_share = dict(zip(SPLITS, shares, strict=True))
     if given[None]:
@@ -91,7 +91,7 @@ def _split(clips: ClipSet, to_split: Sequence[LabelledClip], shares: Mapping[Spl
         )
     )
     if not has_test:
-        rule = f"{clips.split_rule}; out of its train {rule}"
+        rule = f"{clips.split_rule}; of its train clips, {rule}"
     return replace(
         clips,
         clips=tuple(replace(clip, split=done.get(clip.id, clip.split)) for clip in clips.clips),
@@ -126,8 +126,8 @@ def _check_enough(clips: ClipSet, groups: _Groups, *, has_test: bool) -> None:
         for label in thin
         if groups.clips_of_class[label] > 1
     ]
-    wrong = [f"{len(single)} classes have one clip only: {_listed(single)}"] if single else []
-    wrong += [f"{len(one_group)} classes have clips of one group only: {_listed(one_group)}"] if one_group else []
+    wrong = [f"classes with one clip only: {_listed(single)}"] if single else []
+    wrong += [f"classes with clips of one group only: {_listed(one_group)}"] if one_group else []
     raise DatasetError(
         f"{clips.name}: {'; '.join(wrong)}. Clips of one group stay together, so such a class cannot be both learnt "
         f"and {'tested' if has_test else 'validated'}: two groups or more of each are needed, three for train, val and "

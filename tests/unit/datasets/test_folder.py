@@ -91,7 +91,7 @@ def test_parts_of_one_source_share_a_group_across_classes(tmp_path: Path) -> Non
     [
         ([], {}, "there are no class folders in it (it is empty); allowed: CLASS/FILE.mp4, or train, val and test"),
         ([], {"a.jpg": "", "b.jpg": ""}, "there are no class folders in it (2 .jpg)"),
-        (["a.mp4", "walk/b.mp4"], {}, "1 videos lie beside the class folders, a.mp4 for one"),
+        (["a.mp4", "walk/b.mp4"], {}, "videos lie beside the class folders (1, a.mp4 for one)"),
         (
             ["walk/b.mp4"],
             {"run/x.jpg": "", "jump/y": ""},
@@ -100,6 +100,7 @@ def test_parts_of_one_source_share_a_group_across_classes(tmp_path: Path) -> Non
         (["walk/day1/b.mp4"], {}, "walk: videos lie in a folder inside it (day1); allowed"),
         (["train/a/1.mp4", "walk/b.mp4"], {}, "folders for splits (train) and beside them folders with videos (walk)"),
         (["val/a/1.mp4", "validation/a/2.mp4"], {}, "val and validation are both for val; keep one of them"),
+        (["Walk/1.mp4", "walk/2.mp4"], {}, "the classes Walk and walk differ in capitals only; make them one folder"),
         (["train/a/1.mp4"], {"test/notes.txt": ""}, "test: there are no class folders in it (1 .txt)"),
     ],
 )

@@ -104,7 +104,7 @@ def test_given_splits_stay_and_validation_is_taken_out_of_training() -> None:
     assert all(len(splits) == 1 for splits in splits_of_groups(done).values())
     assert len(done.of("val")) == pytest.approx(80 * 0.15 / 0.85, abs=2)
     assert done.split_rule.startswith(
-        "the official lists; out of its train train and val by group and class with seed 0"
+        "the official lists; of its train clips, train and val by group and class with seed 0"
     )
     whole = clip_set([*spec, ("a", "v", "val")], split_rule="by the folders train, val")
     assert with_splits(whole) == whole
@@ -123,15 +123,15 @@ def test_several_labels_or_none_are_dealt_too() -> None:
     [
         ([], "two classes or more are needed to tell apart; there is none"),
         ([("a", "g", None), ("a", "h", None)], "two classes or more are needed to tell apart; there is only 'a'. Add"),
-        ([("a", "1", None), ("b", "2", None)], "2 classes have one clip only: a, b. Clips of one group stay together"),
+        ([("a", "1", None), ("b", "2", None)], "classes with one clip only: a, b. Clips of one group stay together"),
         (
             [("a", "g", None), ("a", "g", None), ("b", "h", None), ("b", "i", None)],
-            "1 classes have clips of one group only: a (2 clips of g). .* give them in a manifest "
+            "classes with clips of one group only: a (2 clips of g). .* give them in a manifest "
             "(here a group is: every file is its own group)",
         ),
         (
             [("a", "1", "train"), ("b", "2", None)],
-            "1 clips have no split and 1 have one (1 have none); give all a split",
+            "1 of 2 clips have no split, 1, and the others have one; give all a split",
         ),
         ([("a", "1", "val"), ("b", "2", "test")], "no clip is for training (there are test, val); put some in train"),
         ([("a", "1", "train"), ("b", "2", "train")], "one clip only: a, b. .*cannot be both learnt and validated"),
