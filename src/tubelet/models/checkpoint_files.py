@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -75,3 +75,8 @@ def _unreadable(file: Path, error: BaseException) -> WeightsError:
         f"{file}: cannot be read as PyTorch weights ({first}); only files of plain tensors are read. Copy it "
         "again if it may be damaged; if it holds objects, save its state_dict() with the code that made it"
     )
+
+
+def some_names(names: Sequence[str]) -> str:
+    """The first names of a list and how many more there are, for a message."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

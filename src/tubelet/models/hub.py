@@ -32,6 +32,7 @@ from tubelet.models.hub_families import (
 )
 from tubelet.models.hub_files import model_folder, read_json
 from tubelet.models.hub_preprocessing import HubPreprocessing, read_preprocessing
+from tubelet.models.named_weights import linear_like
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -144,12 +145,9 @@ class HubNetwork(nn.Module):
         Raises:
             ValueError: There are no classes.
         """
-        if num_classes < 1:
-            raise ValueError(f"num_classes is {num_classes}; allowed: 1 or more")
         like = next(self.network.parameters())
-        self.head = nn.Linear(self.num_features, num_classes, device=like.device, dtype=like.dtype)
-        nn.init.trunc_normal_(self.head.weight, std=0.02)
-        nn.init.zeros_(self.head.bias)
+        old = nn.Linear(self.num_features, 1, device=like.device, dtype=like.dtype)
+        self.head = linear_like(old, num_classes, std=0.02)
         self.classes = ()
         for name, parameter in self.network.named_parameters():
             if name.startswith(FAMILIES[self.family].reads_sentences):

@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from tubelet.errors import ConfigError, WeightsError
+from tubelet.models.checkpoint_files import some_names
 from tubelet.models.hub_files import missing_hub_extra
 
 if TYPE_CHECKING:
@@ -30,9 +31,9 @@ class Family:
         title: What people call it.
         model: Class in transformers.
         config: Class of its configuration.
+        blocks: What the names of the blocks' parameters begin with, up to their number.
         frames: Where the configuration says the number of frames.
         size: Where it says the side of the pictures.
-        blocks: What the names of the blocks' parameters begin with, up to their number.
         head: Beginnings of the names that a fresh head brings new values for.
         unused: Parts that a classifier never calls.
         reads_sentences: Beginnings of the names of what only reads sentences.
@@ -43,10 +44,10 @@ class Family:
     title: str
     model: str
     config: str
-    frames: str
-    size: str
     blocks: str
-    head: tuple[str, ...]
+    frames: str = "num_frames"
+    size: str = "image_size"
+    head: tuple[str, ...] = ("classifier.",)
     unused: tuple[str, ...] = ()
     reads_sentences: tuple[str, ...] = ()
     inputs: str = "pixel_values"
@@ -58,8 +59,6 @@ FAMILIES = {
         title="VideoMAE",
         model="VideoMAEForVideoClassification",
         config="VideoMAEConfig",
-        frames="num_frames",
-        size="image_size",
         blocks=r"videomae\.encoder\.layer\.",
         head=("classifier.", "fc_norm."),
     ),
@@ -67,19 +66,13 @@ FAMILIES = {
         title="TimeSformer",
         model="TimesformerForVideoClassification",
         config="TimesformerConfig",
-        frames="num_frames",
-        size="image_size",
         blocks=r"timesformer\.encoder\.layer\.",
-        head=("classifier.",),
     ),
     "vivit": Family(
         title="ViViT",
         model="VivitForVideoClassification",
         config="VivitConfig",
-        frames="num_frames",
-        size="image_size",
         blocks=r"vivit\.layers\.",
-        head=("classifier.",),
         offset=True,
     ),
     "vjepa2": Family(
@@ -187,14 +180,13 @@ def _require_complete(
         raise WeightsError(
             f"{where}: {bad[0]} is {theirs} in its weights and {ours} by its config.json; they do not belong together"
         )
-    few = ", ".join(bad[:3]) + (f" and {len(bad) - 3} more" if len(bad) > 3 else "")
     hint = (
         "give classes and new_head=True to train a head"
         if about.head and bad[0].startswith(about.head)
         else "copy it again"
     )
     raise WeightsError(
-        f"{where}: its weights lack {few}, so it cannot be used as a {about.title} classifier as it is; {hint}"
+        f"{where}: its weights lack {some_names(bad)}, so it is no {about.title} classifier as it is; {hint}"
     )
 
 

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from tubelet.models.named_weights import linear_like
 from tubelet.models.positions import Grid, resized_positions, sincos_positions
 from tubelet.models.token_reduction import FIRST_CLS, PADDING, AttentionRows, TokenReduction, Tokens
 from tubelet.models.vit_layers import Block, QkvBias, TubeletEmbedding
@@ -252,11 +253,12 @@ class VideoViT(nn.Module):
         raise ValueError(f"{parameter_name!r} is no parameter of this network; named_parameters() lists them")
 
     def replace_head(self, num_classes: int) -> None:
-        """A fresh last layer for another number of classes."""
-        _require_counts(num_classes=num_classes)
-        old = self.head.weight
-        self.head = nn.Linear(self.num_features, num_classes, device=old.device, dtype=old.dtype)
-        _initialise(self.head)
+        """A fresh last layer for another number of classes.
+
+        Raises:
+            ValueError: There are no classes.
+        """
+        self.head = linear_like(self.head, num_classes, std=0.02)
 
     def _position_grid(self, grid: Grid) -> Grid:
         return grid if self.attention == "joint" else (1, *grid[1:])

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from tubelet.errors import WeightsError
-from tubelet.models.checkpoint_files import read_state
+from tubelet.models.checkpoint_files import read_state, some_names
 from tubelet.models.positions import resized_positions
 from tubelet.models.vit import VideoViT
 
@@ -303,7 +303,9 @@ def _require_match(
         sorted(unknown) + sorted(found.keys() - own.keys()),
     )
     if missing or unexpected:
-        said = [f"{word} {_few(names)}" for word, names in (("lacks", missing), ("also has", unexpected)) if names]
+        said = [
+            f"{word} {some_names(names)}" for word, names in (("lacks", missing), ("also has", unexpected)) if names
+        ]
         raise WeightsError(
             f"{where}: read as {layout} weights, it does not fit this model: it {' and '.join(said)}; build the model "
             "with the depth, positions, num_cls_tokens and qkv_bias that the weights were trained with"
@@ -315,7 +317,3 @@ def _require_match(
             f"{where}: {len(other)} of {len(found)} parameters have another shape than the model's, first {other[0]}: "
             f"the weights have {shapes}; build the model with the channels, tubelet and size they were trained with"
         )
-
-
-def _few(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -83,7 +83,7 @@ def test_a_new_head_changes_the_classes_and_nothing_else(video: Tensor) -> None:
     model.replace_head(9)
     assert model(video).shape == (2, 9)
     assert torch.equal(model.features(video), before)
-    with pytest.raises(ValueError, match="num_classes is 0; allowed: 1 or more"):
+    with pytest.raises(ValueError, match="num_classes is 0; must be at least 1"):
         model.replace_head(0)
 
 
