@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
 
 from tubelet.runs import installed_versions, this_command, to_json_text
@@ -161,9 +161,13 @@ def is_count(value: object) -> bool:
 
 def _check_names(given: Mapping[str, Any], kind: type, where: str) -> None:
     known = {each.name for each in fields(kind)}
-    missing, unknown = known - given.keys(), given.keys() - known
-    require(not missing, where, f"with {', '.join(sorted(missing))}, which it lacks")
-    require(not unknown, where, f"without {', '.join(sorted(unknown))}")
+    # What has a plain default may be left out; the factories give what holds for this machine and this moment.
+    needed = {each.name for each in fields(kind) if each.default is MISSING}
+    missing, unknown = needed - given.keys(), given.keys() - known
+    if missing or unknown:
+        said = [f"lacks {', '.join(sorted(missing))}"] if missing else []
+        said += [f"has unknown {', '.join(sorted(unknown))}"] if unknown else []
+        raise ValueError(f"{where} {' and '.join(said)}; it holds {', '.join(sorted(known))}")
 
 
 def require(is_fine: bool, what: str, allowed: str) -> None:
