@@ -145,7 +145,12 @@ def _jobs(folder: Path, kind: Kind, chosen: Sequence[str], clips: int, seed: int
     for split in SPLITS:
         for place, label in enumerate(chosen):
             for number in range(counts[split]):
-                names = tuple(f"{split}{number:03d}_c{view + 1}.mp4" for view in range(per_group))
+                scene = f"{label}_{split}{number:03d}"
+                names = (
+                    tuple(f"{scene}_c{view + 1}.mp4" for view in range(_VIEWS))
+                    if kind == "people"
+                    else (f"{scene}.mp4",)
+                )
                 paths = tuple(folder / split / label / name for name in names)
                 # Glyph clips count through the classes, which take turns there.
                 index = number if kind == "people" else number * len(glyph_motion.ACTIONS) + _action(label, place)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tubelet.cli.main import main
+from tubelet.datasets.opening import open_clips
 from tubelet.datasets.synth import write_synthetic_set
 from tubelet.errors import ConfigError, OutputExistsError
 from tubelet.video import probe
@@ -30,7 +31,10 @@ def test_two_cameras_film_a_scene(tmp_path: Path) -> None:
     facts = write_synthetic_set(tmp_path / "p", classes=["wave", "walk"], clips=8, seed=2, num_workers=2)
     names = sorted(path.relative_to(tmp_path / "p").as_posix() for path in (tmp_path / "p").glob("*/*/*.mp4"))
     assert len(names) == 16
-    assert names[:2] == ["test/walk/test000_c1.mp4", "test/walk/test000_c2.mp4"]
+    found = open_clips(tmp_path / "p")
+    assert len({clip.group for clip in found.clips}) == 8  # a scene filmed twice is one group
+    assert {clip.split for clip in found.clips} == {"train", "val", "test"}
+    assert names[:2] == ["test/walk/walk_test000_c1.mp4", "test/walk/walk_test000_c2.mp4"]
     assert facts["held_out_for_test"]["performances"] == {
         "wave": "performances drawn anew",
         "walk": "performances drawn anew",

@@ -134,7 +134,7 @@ class SceneEngine:
             )
         height, width = frame.image.shape[:2]
         if self._num_taken % self._model.num_frames == 0:
-            self._thumbnails.offer(SCENE_TRACK, frame, np.array([0.0, 0.0, width, height]))
+            self._thumbnails.offer(SCENE_TRACK, frame, np.array([0.0, 0.0, width, height], np.float32))
         start = perf_counter()
         self._taken.append(self._model.prepare(frame.image))
         self._times_s.append(frame.time_s)

@@ -17,8 +17,8 @@ from tubelet.datasets.performances import LABELS
 from tubelet.errors import WeightsError
 from tubelet.methods.recognition import recipes, train
 from tubelet.methods.recognition.action_model import load_action_model
-from tubelet.methods.recognition.mocap_evaluate import evaluate
 from tubelet.methods.recognition.examples import Drawing, draw_examples
+from tubelet.methods.recognition.mocap_evaluate import evaluate
 from tubelet.methods.recognition.model_card import (
     CARD_FILE,
     DESCRIPTION,
