@@ -10,7 +10,7 @@ from pathlib import Path
 import distributed_training
 import pytest
 import torch
-from distributed_training import FAILING, NUM_STEPS, RESUMED, SCENARIOS, train
+from distributed_training import FAILING, NOISY, NUM_STEPS, RESUMED, SCENARIOS, train
 
 from tubelet.errors import ConfigError
 from tubelet.runs import RunDirectory
@@ -34,7 +34,7 @@ def torchrun(folder: Path, *scenarios: str, num_processes: int = 2) -> subproces
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What two processes made of every scenario, one after the other."""
     folder = tmp_path_factory.mktemp("two")
-    child = torchrun(folder, *SCENARIOS, *RESUMED, *FAILING)
+    child = torchrun(folder, *SCENARIOS, *NOISY, *RESUMED, *FAILING)
     assert child.returncode == 0, child.stderr
     assert sorted(path.name for path in folder.glob("done.*")) == ["done.0", "done.1"]
     return folder
@@ -50,6 +50,8 @@ def test_two_processes_train_as_one_does_on_the_whole_batch(folder: Path, tmp_pa
     alone = train(tmp_path / "alone", **settings)
     assert losses(folder / name) == pytest.approx(losses(tmp_path / "alone"), abs=1e-6)
     assert len(losses(folder / name)) == NUM_STEPS
+    best = [RunDirectory(path).read_log()[-1]["best"]["step"] for path in (folder / name, tmp_path / "alone")]
+    assert best == ([3, 3] if "is_validated" in settings else [None, None])
     found = [load_weights(folder / f"{name}.{rank}.safetensors")[0] for rank in (0, 1)]
     for key, tensor in alone.state_dict().items():
         torch.testing.assert_close(found[0][key], tensor, atol=1e-5, rtol=1e-5)

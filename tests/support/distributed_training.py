@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,17 @@ from torch import Tensor, nn
 
 from tubelet.errors import TubeletError
 from tubelet.runs import RunDirectory
-from tubelet.training import LoopConfig, World, adamw, fit, joined, seed_everything, shard, step_generator
+from tubelet.training import (
+    LoopConfig,
+    ValidationConfig,
+    World,
+    adamw,
+    fit,
+    joined,
+    seed_everything,
+    shard,
+    step_generator,
+)
 from tubelet.training.distributed import ALONE
 from tubelet.training.weights_files import save_weights
 
@@ -49,8 +59,14 @@ def compute_loss(model: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
     return {"loss": error.square().mean(), "largest": error.abs().mean()}
 
 
-def network() -> nn.Sequential:
-    return nn.Sequential(nn.Linear(4, 8), nn.GELU(), nn.LayerNorm(8), nn.Linear(8, 2))
+def validate(model: nn.Module, step: int) -> Mapping[str, float]:
+    """Best in the middle, so that the best weights are not the last; the first process's numbers count."""
+    rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+    return {"distance": abs(step - 3) if rank == 0 else step, "mean": float(model(torch.ones(2, 4)).mean())}
+
+
+def network(dropout: float = 0.0) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(4, 8), nn.GELU(), nn.LayerNorm(8), nn.Dropout(dropout), nn.Linear(8, 2))
 
 
 def train(
@@ -62,14 +78,15 @@ def train(
     stop: int | None = None,
     is_sharded: bool = False,
     poison: int | None = None,
-    whole: Callable[[int, int], Batch] = global_batch,
+    is_validated: bool = False,
+    dropout: float = 0.0,
     **config: Any,
 ) -> nn.Module:
     """Trains on global batches of `size`, cut over the micro-batches and then over the processes."""
     seed_everything(1 + world.rank, num_threads=1)  # the first process's weights must win
-    model = network()
+    model = network(dropout)
     if is_sharded:
-        shard(model, world, blocks=[model[0], model[3]])
+        shard(model, world, blocks=[model[0], model[4]])
     path.parent.mkdir(parents=True, exist_ok=True)
     if world.is_first and not path.exists():
         RunDirectory.create(path, {})
@@ -79,7 +96,7 @@ def train(
         step, micro = divmod(index, num_micro_batches)
         if step == stop:
             raise KeyboardInterrupt
-        batch = whole(step, size)
+        batch = global_batch(step, size)
         rows = World(rank=micro, size=num_micro_batches).part_of(range(len(batch.ids)))
         features = batch.features[list(rows)]
         if poison == step and world.rank == world.size - 1:
@@ -97,6 +114,8 @@ def train(
         ),
         run=RunDirectory(path),
         world=world,
+        validate=validate if is_validated else None,
+        validation=ValidationConfig(every=1, metric="distance") if is_validated else None,
     )
 
 
@@ -104,11 +123,13 @@ SCENARIOS: dict[str, dict[str, Any]] = {
     "even": {},
     "uneven": {"size": 5, "num_micro_batches": 2},  # parts of 2 and 3, over processes 1, 1 and 1, 2
     "empty": {"size": 1, "max_gradient_norm": None},  # nothing is left for one of two processes
-    "averaged": {"size": 6, "ema_decay": 0.9, "num_micro_batches": 2},
-    "sharded": {"is_sharded": True, "num_micro_batches": 2},
+    "averaged": {"size": 6, "ema_decay": 0.9, "num_micro_batches": 2, "is_validated": True},
+    "sharded": {"is_sharded": True, "num_micro_batches": 2, "is_validated": True},
 }
+# Each process draws random numbers of its own here, so one process is no truth for it.
+NOISY: dict[str, dict[str, Any]] = {"noisy": {"dropout": 0.5}}
 # Stopped in the middle and gone on with.
-RESUMED = {"averaged_resumed": "averaged", "sharded_resumed": "sharded"}
+RESUMED = {"averaged_resumed": "averaged", "sharded_resumed": "sharded", "noisy_resumed": "noisy"}
 # These end in an error, on both processes.
 FAILING: dict[str, dict[str, Any]] = {
     "poisoned": {"poison": 3},
@@ -124,7 +145,7 @@ def main(folder: Path, names: list[str]) -> None:
         for name in names:
             if name == "broken" and world.rank == 1:
                 raise RuntimeError("the disk of process 1 caught fire")
-            settings = (SCENARIOS | FAILING).get(RESUMED.get(name, name), {})
+            settings = (SCENARIOS | NOISY | FAILING).get(RESUMED.get(name, name), {})
             if name in RESUMED:
                 with contextlib.suppress(KeyboardInterrupt):
                     train(folder / name, world, stop=5, **settings)

@@ -27,7 +27,7 @@ Item = TypeVar("Item")
 
 _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
 # What gloo and NCCL say when a peer is gone; they raise plain RuntimeErrors.
-_LOST = ("closed by peer", "connection reset", "broken pipe", "timed out", "connection refused", "gloo", "nccl")
+_LOST = ("closed by peer", "connection reset by peer", "gloo", "nccl", "tcpstore")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -61,7 +61,11 @@ def random_state() -> dict[str, Any]:
         "torch": torch.get_rng_state(),
     }
     if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state_all()
+        # Of several processes each has a GPU of its own; to look at the others' would take memory on all of them.
+        if torch.distributed.is_initialized():
+            state["cuda_own"] = torch.cuda.get_rng_state()
+        else:
+            state["cuda"] = torch.cuda.get_rng_state_all()
     return state
 
 
@@ -74,3 +78,5 @@ def restore_random_state(state: dict[str, Any]) -> None:
     torch.set_rng_state(state["torch"])
     if torch.cuda.is_available() and "cuda" in state:
         torch.cuda.set_rng_state_all(state["cuda"])
+    if torch.cuda.is_available() and "cuda_own" in state:
+        torch.cuda.set_rng_state(state["cuda_own"])
