@@ -52,17 +52,29 @@ class Recipe:
         Raises:
             ConfigError: There is none, or its module failed to import.
         """
+        found = self.optional_action(name, of=name)
+        if found is None:
+            raise ConfigError(
+                f"{self.name} cannot {name}: there is no function {name} in {self.module} nor in a module "
+                f"{self._sibling(name)}"
+            )
+        return found
+
+    def optional_action(self, name: str, *, of: str) -> Callable[..., Any] | None:
+        """A function beside the recipe, or in the module `of` of the same package; None where there is none.
+
+        Raises:
+            ConfigError: A module failed to import.
+        """
         beside: Callable[..., Any] | None = getattr(_module(self.module), name, None)
         if callable(beside):
             return beside
-        sibling = f"{self.module.rpartition('.')[0]}.{name}".lstrip(".")
-        module = _module_or_none(sibling)
+        module = _module_or_none(self._sibling(of))
         found: Callable[..., Any] | None = None if module is None else getattr(module, name, None)
-        if not callable(found):
-            raise ConfigError(
-                f"{self.name} cannot {name}: there is no function {name} in {self.module} nor in a module {sibling}"
-            )
-        return found
+        return found if callable(found) else None
+
+    def _sibling(self, name: str) -> str:
+        return f"{self.module.rpartition('.')[0]}.{name}".lstrip(".")
 
 
 def find_recipe(name: str) -> Recipe:

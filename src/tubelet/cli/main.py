@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from tubelet import __version__
-from tubelet.cli import evaluate, info, models, recognize, score, synth, train, weights
+from tubelet.cli import check, compare, evaluate, info, models, recognize, score, synth, train, weights
 from tubelet.errors import TubeletError, VideoReadError
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -30,7 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"tubelet {__version__}")
     parser.add_argument("--traceback", action="store_true", help="show where in the code an error was raised")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (recognize, score, info, models, weights, synth, train, evaluate):
+    for module in (recognize, score, info, models, weights, synth, check, train, evaluate, compare):
         module.add_parser(commands)
     return parser
 

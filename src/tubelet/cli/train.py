@@ -48,7 +48,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         default=argparse.SUPPRESS,
         help="show the methods and their recipes, and stop",
     )
-    parser.add_argument("--out", required=True, metavar="RUN", help="the run folder to make; an error if it exists")
+    parser.add_argument("--out", metavar="RUN", help="the run folder to make; an error if it exists")
     parser.add_argument(
         "--set",
         action="append",
@@ -100,8 +100,13 @@ def run(arguments: argparse.Namespace) -> int:
         if getattr(arguments, name) is not None:
             settings.append(f"{name}={getattr(arguments, name)}")
     if arguments.overfit_one_batch:
-        print(recipe.action("overfit_one_batch")(override(recipe.config(), settings)))
+        self_test = recipe.optional_action("overfit_one_batch", of="train")
+        if self_test is None:
+            raise ConfigError(f"{recipe.name} has no self-test; leave --overfit-one-batch away")
+        print(self_test(override(recipe.config(), settings)))
         return 0
+    if arguments.out is None:
+        raise ConfigError("--out is missing; name the run folder to make, for example --out runs/first")
     config, directory = (
         _resumed(arguments.out, recipe, settings) if arguments.resume else _new(arguments.out, recipe, settings)
     )
@@ -118,7 +123,11 @@ def _new(out: str, recipe: Recipe, settings: list[str]) -> tuple[object, RunDire
     from tubelet.runs import RunDirectory, installed_versions, this_command
 
     config = override(recipe.config(), settings)
-    recipe.action("train")  # before the folder is made: a method that cannot train leaves nothing behind
+    # Before the folder is made: a training that cannot begin leaves nothing behind.
+    recipe.action("train")
+    check = recipe.optional_action("check", of="train")
+    if check is not None:
+        check(config)
     description = {
         "recipe": recipe.name,
         "config": to_json(config),

@@ -27,6 +27,24 @@ def train(config: MocapSkeletonConfig | ClipConfig | SkeletonClipConfig | Fusion
         train_fusion(config, run)
 
 
+def check(config: MocapSkeletonConfig | ClipConfig | SkeletonClipConfig | FusionConfig) -> None:
+    """See that a training can begin: that there are clips, and the device.
+
+    Raises:
+        DatasetError: The clips cannot be read, or cannot be split.
+        ConfigError: The device is absent, or settings do not go together.
+    """
+    if isinstance(config, MocapSkeletonConfig):
+        return
+    from tubelet.methods.recognition.clips.data import open_data
+    from tubelet.training.precision import find_device
+
+    open_data(config.data)
+    pictures = config.frames if isinstance(config, FusionConfig) else config
+    if isinstance(pictures, ClipConfig):
+        find_device(pictures.device)
+
+
 def overfit_one_batch(config: ClipConfig) -> str:
     """Train on one batch alone, to see that network, labels and settings can learn at all; the verdict in a sentence.
 
