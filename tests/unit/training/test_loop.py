@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -13,15 +13,6 @@ from torch import Tensor, nn
 from tubelet.errors import TrainingError
 from tubelet.runs import RunDirectory
 from tubelet.training import Ema, LoopConfig, OptimizerConfig, adamw, cosine, fit, step_generator
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads of tiny operators only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def batch_at(step: int) -> Tensor:

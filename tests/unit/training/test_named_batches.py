@@ -22,14 +22,6 @@ from tubelet.training import LoopConfig, adamw, fit, latest_checkpoint, step_gen
 from tubelet.training.batch_checks import check_labels
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @dataclass(frozen=True)
 class Batch:
     ids: Sequence[str]

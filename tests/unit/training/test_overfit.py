@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import pytest
 import torch
 from torch import Tensor, nn
 
@@ -15,14 +14,6 @@ from tubelet.training.losses import soft_cross_entropy, soft_targets, target_ent
 from tubelet.training.overfit import OverfitVerdict, overfit_one_batch
 
 LABELS = [0, 1, 2, 0, 1, 2, 0, 1]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def network() -> nn.Sequential:

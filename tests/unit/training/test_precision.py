@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,6 @@ from tubelet.training import LoopConfig, adamw, fit
 from tubelet.training.precision import Precision, autocast, find_device, gradient_scaler
 
 HAS_GPU = torch.cuda.is_available()
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def train(path: Path, *, device: str = "cpu", overflows: frozenset[int] = frozenset(), **settings: Any) -> nn.Module:
