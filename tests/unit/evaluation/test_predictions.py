@@ -205,7 +205,9 @@ def test_other_faults_are_named(tmp_path: Path) -> None:
     cases = {
         "\n".join([*lines, lines[1]]) + "\n": "line 4: clip .* is scored already, in line 2",
         "\n".join([lines[0], "{", lines[1]]) + "\n": "line 2: is not JSON",
-        "\n".join([lines[0].replace('"num_expected": 2', '"num_expected": 1'), *lines[1:]]): "2 clips, though the first",
+        "\n".join(
+            [lines[0].replace('"num_expected": 2', '"num_expected": 1'), *lines[1:]]
+        ): "2 clips, though the first",
         "": "has no whole line",
         "[1]\n": "line 1: its schema is None",
     }
