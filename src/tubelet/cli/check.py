@@ -138,7 +138,9 @@ def _text(result: CheckResult, data: str) -> str:
 
 def _next(result: CheckResult, data: str) -> str:
     number = len(result.quarantined)
-    left_out = "Training will use every clip." if number == 0 else f"Training will leave out {number} clips."
+    left_out = (
+        f"Training will leave out {number} clip{'s' * (number > 1)}." if number else "Training will use every clip."
+    )
     return (
         f"{left_out}\nreport: {result.out / 'check.html'}\n"
         f"next:   {'' if result.is_clean else 'mend what is above, check again, then '}"

@@ -29,9 +29,9 @@ from tubelet.datasets.check.sketch import (
     scene_likeness,
 )
 
-ALIKE = 0.95
+ALIKE = 0.92
 STILL_ALIKE = 0.98
-SAME_SCENE = 0.97
+SAME_SCENE = 0.95
 
 _CHUNK_BITS = 16
 _CHUNKS = NUM_BITS // _CHUNK_BITS
@@ -101,7 +101,7 @@ def find_copies(facts: Facts, read_sketch: ReadSketch) -> list[CopySet]:
 
 
 def find_scenes(facts: Facts, read_sketch: ReadSketch) -> list[tuple[int, ...]]:
-    """Sets of clips that seem to be taken by one camera that did not move: their mean pictures are the same.
+    """Sets of clips that seem to be taken by one camera that did not move: their median pictures are the same.
 
     Args:
         facts: Of all clips.

@@ -30,7 +30,7 @@ class Facts:
         movement: See `Look`.
         brightness: See `Look`.
         motion_hashes: Of the pictures minus their mean.
-        scene_hash: Of the mean picture.
+        scene_hash: Of the median picture.
         offset: Where its sketch is in the journal.
         number: Which sketch of that line.
         broken: What is wrong with those that cannot be used.

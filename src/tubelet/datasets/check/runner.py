@@ -36,7 +36,7 @@ from tubelet.datasets.quarantine import QUARANTINE_NAME, QuarantinedClip, write_
 from tubelet.datasets.sampling import Sampling
 from tubelet.datasets.workers import FAILURES, ItemFailure, ordered_map
 from tubelet.errors import ConfigError
-from tubelet.runs import Progress, this_command, write_json, write_text
+from tubelet.runs import Progress, installed_versions, this_command, write_json, write_text
 
 CHECK_NAME = "check.json"
 PAGE_NAME = "check.html"
@@ -281,10 +281,8 @@ def _findings(
 
 
 def _about(took_s: float, num_resumed: int, num_workers: int, timeout_s: float) -> dict[str, Any]:
-    from tubelet import __version__
-
     return {
-        "tubelet": __version__,
+        "tubelet": installed_versions()["tubelet"],
         "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "command": this_command(),
         "took_s": round(took_s, 2),

@@ -1,7 +1,7 @@
 """A clip in three kilobytes: a few tiny pictures at equal shares of its length, and what can be told from them.
 
-Two clips show the same when their sketches agree in what is to be seen (the mean picture), in its colours, and in how
-it moves (what differs from the mean picture). Any one alone is not enough: clips of one fixed camera share the mean
+Two clips show the same when their sketches agree in what is to be seen (the median picture), in its colours, and in how
+it moves (what differs from the mean picture). Any one alone is not enough: clips of one fixed camera share the median
 picture, and clips in front of a plain wall have nothing to compare but what moves there.
 """
 
@@ -50,8 +50,8 @@ class Look:
     """What a sketch is compared by.
 
     Attributes:
-        scene: The mean picture without its slope: a light that falls off to one side says nothing about the place.
-        colour: Mean red and blue differences.
+        scene: The median picture without its slope: a light that falls off to one side says nothing about the place.
+        colour: Red and blue differences, of the median picture.
         motion: The grey pictures minus their mean picture.
         colour_motion: The colours minus their mean.
         detail: Standard deviation of `scene`, grey levels.
@@ -86,12 +86,15 @@ def look_at(sketch: Sketch) -> Look:
     pictures = pictures - pictures.mean(axis=(1, 2), keepdims=True)
     mean = pictures.mean(axis=0)
     motion = pictures - mean
-    scene = (mean.ravel() - _SLOPE @ (_SLOPE.T @ mean.ravel())).reshape(SIDE_PX, SIDE_PX)
+    # The median shows the place without who passes through it.
+    usual = np.median(pictures, axis=0).ravel()
+    usual -= usual.mean()
+    scene = (usual - _SLOPE @ (_SLOPE.T @ usual)).reshape(SIDE_PX, SIDE_PX)
     tints = colours.reshape(NUM_PICTURES, COLOUR_SIDE_PX, COLOUR_SIDE_PX, 2) - 128
     tint = tints.mean(axis=0)
     return Look(
         scene=scene.astype(np.float32),
-        colour=tint,
+        colour=np.median(tints, axis=0),
         motion=motion,
         colour_motion=tints - tint,
         detail=float(scene.std()),
