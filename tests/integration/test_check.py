@@ -140,7 +140,7 @@ def test_killed_hanging_and_raising_workers_are_findings(
 
 def test_parts_of_files_are_looked_at_each(data: Path, tmp_path: Path) -> None:
     path = good(data, "run/long.mp4", 5, fps=8)  # 3 s
-    spans = [(0.0, 1.0), (1.0, 3.4), (2.0, None), (2.5, 4.5), (3.5, 4.0)] + [
+    spans = [(0.0, 1.0), (1.0, 3.08), (2.0, None), (2.5, 4.5), (3.5, 4.0)] + [
         (0.1 * n, 1.0 + 0.1 * n) for n in range(1, 9)
     ]
     clips = [

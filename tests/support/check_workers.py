@@ -1,4 +1,4 @@
-"""What `tubelet check` runs in its workers, with files that kill or hang them: by their names, so that it is certain."""
+"""What `tubelet check` runs in its workers, with files that are certain to kill or hang them: by their names."""
 
 from __future__ import annotations
 

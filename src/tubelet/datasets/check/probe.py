@@ -11,12 +11,11 @@ import cv2
 import numpy as np
 
 from tubelet.datasets.check.sketch import NUM_PICTURES, make_sketch, sketch_times_s
+from tubelet.datasets.views import END_SLACK_S
 from tubelet.errors import VideoReadError
 from tubelet.video import VideoReader
 
 SPANS_PER_TASK = 8
-# Annotations round the end of a video up; this much behind it is no mistake.
-END_SLACK_S = 0.5
 _HAIR_S = 2e-3
 _SHORT_SIDE_PX = 64
 _THUMBNAIL_PX = 108

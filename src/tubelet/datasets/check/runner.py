@@ -113,15 +113,17 @@ def check_clips(
     with _telling_of_full_disk(folder), Journal(folder / JOURNAL_NAME, fresh=not resume) as journal:
         plan = _Plan(clips)
         num_resumed = _take_over(plan, facts, journal)
-        with Progress() if progress is None else progress as bars:
-            _examine_rest(plan, facts, journal, bars, num_workers=num_workers, timeout_s=timeout_s)
 
         def read_sketch(index: int) -> Sketch:
             sketch: Sketch = journal.read_sketch(int(facts.offset[index]), int(facts.number[index]))
             return sketch
 
-        found = duplicates(clips, find_copies(facts, read_sketch))
-        leaks = _leaks(clips, facts, read_sketch, found)
+        with Progress() if progress is None else progress as bars:
+            _examine_rest(plan, facts, journal, bars, num_workers=num_workers, timeout_s=timeout_s)
+            bar = bars.add("comparing clips")
+            found = duplicates(clips, find_copies(facts, read_sketch))
+            leaks = _leaks(clips, facts, read_sketch, found)
+            bar.finish()
         quarantined = facts.quarantined([clip.id for clip in clips.clips])
         if drop_duplicates:
             quarantined += _dropped(clips, found, {one.id for one in quarantined})
