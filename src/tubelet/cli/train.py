@@ -94,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
     is_recipe = ":" in arguments.what
     if is_recipe and arguments.recipe is not None:
         raise ConfigError(f"{arguments.what} is a recipe; --recipe goes with a folder of clips")
-    recipe = find_recipe(arguments.what if is_recipe else arguments.recipe or CLIP_RECIPE)
+    recipe = find_recipe(arguments.what if is_recipe else arguments.recipe or _recipe_of(arguments) or CLIP_RECIPE)
     settings = list(arguments.settings) if is_recipe else [f"data.path={arguments.what}", *arguments.settings]
     for name in ("seed", "device"):
         if getattr(arguments, name) is not None:
@@ -115,6 +115,16 @@ def run(arguments: argparse.Namespace) -> int:
     if not is_recipe:
         print(f"next: tubelet evaluate {directory.path}")
     return 0
+
+
+def _recipe_of(arguments: argparse.Namespace) -> str | None:
+    """The recipe of the run that is to go on, so that it need not be typed again."""
+    from tubelet.runs import RunDirectory
+
+    if not arguments.resume or arguments.out is None:
+        return None
+    stored = RunDirectory.open(arguments.out).description().get("recipe")
+    return stored if isinstance(stored, str) else None
 
 
 def _new(out: str, recipe: Recipe, settings: list[str]) -> tuple[object, RunDirectory]:

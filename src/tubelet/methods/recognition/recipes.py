@@ -215,19 +215,16 @@ def x3d_s() -> ClipConfig:
 
 def hub() -> ClipConfig:
     """Labelled clips: a published model, by --set network.weights=ID_OR_FOLDER, changed by LoRA."""
-    config = _end_to_end("hub", Sampling(num_frames=16, step_s=2 / 15, size_px=224), lr=1e-3, weights=".")
+    config = _end_to_end("hub", Sampling(num_frames=16, step_s=2 / 15, size_px=224), lr=1e-3)
     return replace(config, network=replace(config.network, tune="lora"))
 
 
-def _end_to_end(
-    name: NetworkName, sampling: Sampling, *, lr: float, layer_decay: float = 1.0, weights: str | None = None
-) -> ClipConfig:
+def _end_to_end(name: NetworkName, sampling: Sampling, *, lr: float, layer_decay: float = 1.0) -> ClipConfig:
     return ClipConfig(
-        network=NetworkConfig(name=name, weights=weights),
+        network=NetworkConfig(name=name),
         sampling=sampling,
         augmentation=ClipAugmentation(scale=(0.4, 1.0), num_operations=2, magnitude=7.0, erasing_probability=0.25),
         optimizer=OptimizerConfig(lr=lr, weight_decay=0.05, num_warmup_steps=50),
         layer_decay=layer_decay,
-        mixup_alpha=0.0,
         evaluation=EvaluationConfig(num_views=5, batch_size=8),
     )

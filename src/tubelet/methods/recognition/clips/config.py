@@ -76,8 +76,6 @@ class NetworkConfig:
     def __post_init__(self) -> None:
         if self.lora_rank < 1:
             raise ValueError(f"lora_rank is {self.lora_rank}; allowed: 1 or more")
-        if self.name == "hub" and not self.weights:
-            raise ValueError("weights is not given; name the hub id or the folder of the published model")
         if self.weights == "imagenet" and self.name not in ("frames", "single_frame"):
             raise ValueError(f"weights is 'imagenet', which {self.name} has none of; give a file, or none")
 

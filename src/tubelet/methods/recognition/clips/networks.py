@@ -71,7 +71,12 @@ def build_network(
 
         if stored is not None:
             return rebuilt_hub_model(stored)
-        return load_hub_model(settings.weights or "", classes=classes, new_head=True)
+        if settings.weights is None:
+            raise ConfigError(
+                "network.weights is not given; name the hub id or the folder of the published model: "
+                "--set network.weights=ID_OR_FOLDER"
+            )
+        return load_hub_model(settings.weights, classes=classes, new_head=True)
     return _CONVOLUTIONAL[name](num_classes)
 
 

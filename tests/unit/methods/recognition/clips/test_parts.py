@@ -196,7 +196,6 @@ def test_files_that_are_no_clip_models_are_named(tmp_path: Path) -> None:
         ("layer_decay=1.5", "layer_decay is 1.5; allowed: above 0, to 1"),
         ("mixup_alpha=2", "mixup_alpha is 2; allowed: 0 to 1"),
         ("network.name=frams", "network.name: 'frams' is not allowed"),
-        ("network.name=hub", "name the hub id or the folder"),
         ("network.weights=imagenet", "which vit_small has none of"),
         ("network.lora_rank=0", "lora_rank is 0"),
         ("evaluation.num_views=0", "num_views is 0; allowed: 1 or more"),
@@ -209,6 +208,11 @@ def test_files_that_are_no_clip_models_are_named(tmp_path: Path) -> None:
 def test_settings_out_of_range_are_refused(setting: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         override(recipes.vit_small(), [setting])
+
+
+def test_a_published_model_needs_a_name() -> None:
+    with pytest.raises(ConfigError, match="network.weights is not given; name the hub id or the folder"):
+        build_network(NetworkConfig(name="hub"), TINY, ("a", "b"))
 
 
 def test_mvit_takes_its_own_size_only() -> None:

@@ -1,0 +1,197 @@
+"""From a folder of clips to a model that is measured, compared and used, as the README's commands do it, in small."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tubelet.cli.main import main
+from tubelet.methods.recognition.clips.model import load_card
+from tubelet.runs import Report, RunDirectory
+from tubelet.training.weights_files import file_sha256
+
+# Small enough for a test: a random image network, tiny pictures.
+TINY = [
+    *("--set", "network.weights=none", "--set", "sampling.size_px=32", "--set", "sampling.num_frames=8"),
+    *("--set", "num_epochs=6", "--set", "num_cached_views=1", "--set", "num_workers=0", "--set", "num_threads=1"),
+    *("--set", "optimizer.lr=3e-3", "--set", "optimizer.num_warmup_steps=2"),
+]
+PIXELS = [
+    *("--recipe", "recognition:vit_small", "--set", "network.name=vit_tiny", "--set", "sampling.size_px=16"),
+    *("--set", "sampling.num_frames=4", "--set", "sampling.step_s=none", "--set", "num_epochs=1"),
+    *("--set", "num_workers=0", "--set", "num_threads=1", "--set", "evaluation.num_views=1"),
+]
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("clips") / "glyphs"
+    assert main(["synth", str(folder), "--kind", "glyphs", "--clips", "16", "--workers", "1"]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def place(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one trained and evaluated run."""
+    folder = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TUBELET_CACHE", str(tmp_path_factory.mktemp("cache")))
+        assert main(["train", str(clips), "--out", str(folder / "one"), *TINY]) == 0
+        assert main(["evaluate", str(folder / "one")]) == 0
+    return folder
+
+
+def test_the_run_holds_model_log_and_evaluation(place: Path, clips: Path) -> None:
+    card = load_card(place / "one")
+    assert card["classes"] == sorted(["left", "right", "up", "down"])
+    assert card["data"]["num_clips"] == {"train": 40, "val": 8, "test": 16}
+    assert card["window_s"] == pytest.approx(1.0, abs=0.05)
+    log = RunDirectory(place / "one").read_log()
+    assert next(line for line in log if line.get("event") == "data")["split_rule"]
+    steps = [line for line in log if line.get("event") == "step"]
+    assert steps[-1]["loss"] < steps[0]["loss"] * 1.2
+    names = {path.name for path in (place / "one" / "evaluation").iterdir()}
+    assert {"report.json", "report.html", "predictions.jsonl", "confusion.svg", "confusion.csv"} <= names
+    report = Report.read(place / "one" / "evaluation" / "report.json")
+    assert (report.num_expected, report.num_scored) == (16, 16)
+    top1 = report.metrics["top1"]
+    assert top1.low is not None
+    assert top1.value is not None
+    assert top1.low <= top1.value <= (top1.high or 0)
+
+
+def test_the_evaluation_is_scored_anew_from_its_predictions(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    predictions = place / "one" / "evaluation" / "predictions.jsonl"
+    assert main(["score", str(predictions), "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    report = json.loads((place / "one" / "evaluation" / "report.json").read_text())
+    assert again["metrics"]["top1"] == report["metrics"]["top1"]
+    assert again["metrics"]["mean_class_accuracy"] == report["metrics"]["mean_class_accuracy"]
+
+
+def test_the_run_names_what_it_sees_in_a_video(
+    place: Path, clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    video = next(clips.glob("test/left/*.mp4"))
+    assert main(["recognize", str(video), "--model", str(place / "one"), "--out", str(tmp_path / "out")]) == 0
+    out = capsys.readouterr()
+    assert "the whole picture" in out.out
+    assert "the model looks at whole pictures" in out.err
+    actions = json.loads((tmp_path / "out" / "actions.json").read_text())
+    source = actions["sources"][0]
+    assert [track["track_id"] for track in source["tracks"]] == [0]
+    assert source["detector"] == "none"
+    assert source["model"]["labels"] == ["down", "left", "right", "up"]
+    assert "Whole picture" in (tmp_path / "out" / "report.html").read_text()
+    assert list((tmp_path / "out").glob("*/annotated.mp4"))
+
+
+def test_runs_are_compared(
+    place: Path, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TUBELET_CACHE", str(tmp_path / "cache"))
+    assert main(["train", str(clips), "--out", str(tmp_path / "two"), *PIXELS]) == 0
+    assert main(["evaluate", str(tmp_path / "two")]) == 0
+    capsys.readouterr()
+    assert main(["compare", str(place / "one"), str(tmp_path / "two"), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["num_scored"] == 16
+    assert abs(report["metrics"]["difference"]["value"]) <= 1
+
+
+def test_a_killed_training_goes_on_to_the_same_weights(
+    place: Path, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that stopped after a checkpoint, with the rest of its files gone, ends in the same bits."""
+    monkeypatch.setenv("TUBELET_CACHE", str(tmp_path / "cache"))
+    whole = tmp_path / "whole"
+    settings = [*TINY, "--set", "num_epochs=10"]
+    assert main(["train", str(clips), "--out", str(whole), *settings]) == 0
+    torn = tmp_path / "torn"
+    shutil.copytree(whole, torn)
+    (torn / "model.safetensors").unlink()
+    newest = max((torn / "checkpoints").glob("step_*"))
+    shutil.rmtree(newest)
+    assert main(["train", str(clips), "--out", str(torn), "--resume"]) == 0
+    assert file_sha256(torn / "model.safetensors") == file_sha256(whole / "model.safetensors")
+
+
+def test_what_belongs_to_the_training_cannot_change_later(
+    place: Path, clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", str(place / "one"), "--set", "sampling.num_frames=4", "--out", str(tmp_path)]) == 2
+    assert "sampling belongs to the training of" in capsys.readouterr().err
+    other = tmp_path / "other"
+    assert main(["synth", str(other), "--kind", "glyphs", "--classes", "2", "--clips", "8", "--workers", "1"]) == 0
+    assert main(["evaluate", str(place / "one"), "--data", str(other), "--out", str(tmp_path / "e")]) == 2
+    assert "has the classes left, right and the model of" in capsys.readouterr().err
+    (other / "train" / "left" / "more.mp4").write_bytes(next(other.glob("train/left/*.mp4")).read_bytes())
+    assert main(["evaluate", str(place / "one")]) == 2
+    assert "is there already; add --overwrite" in capsys.readouterr().err
+
+
+def test_a_training_goes_on_with_the_same_clips_only(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TUBELET_CACHE", str(tmp_path / "cache"))
+    copy = tmp_path / "copy"
+    shutil.copytree(clips, copy)
+    run = ["train", str(copy), "--out", str(tmp_path / "run"), *TINY, "--set", "num_epochs=1"]
+    assert main(run) == 0
+    next(copy.glob("train/up/*.mp4")).unlink()
+    assert main(["train", str(copy), "--out", str(tmp_path / "run"), "--resume"]) == 2
+    assert "are not those that" in capsys.readouterr().err
+
+
+def test_broken_clips_are_counted_and_quarantined_ones_left_out(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TUBELET_CACHE", str(tmp_path / "cache"))
+    copy = tmp_path / "copy"
+    shutil.copytree(clips, copy)
+    broken = sorted(copy.glob("train/up/*.mp4"))[0]
+    broken.write_bytes(broken.read_bytes()[:300])
+    sorted(copy.glob("test/up/*.mp4"))[0].write_bytes(b"")
+    one = ["--set", "num_epochs=1"]
+    assert main(["train", str(copy), "--out", str(tmp_path / "run"), *TINY, *one]) == 0
+    failures = [line for line in RunDirectory(tmp_path / "run").read_log() if line.get("event") == "failure"]
+    assert [line["item"] for line in failures] == [broken.relative_to(copy).as_posix()]
+    assert main(["evaluate", str(tmp_path / "run")]) == 1
+    out = capsys.readouterr().out
+    assert "INCOMPLETE" in out
+    assert "15 of 16" in out
+    assert main(["check", str(copy), "--workers", "1"]) == 1
+    assert main(["train", str(copy), "--out", str(tmp_path / "again"), *TINY, *one]) == 0
+    assert not [line for line in RunDirectory(tmp_path / "again").read_log() if line.get("event") == "failure"]
+    assert load_card(tmp_path / "again")["data"]["num_clips"] == {"train": 39, "val": 8, "test": 15}
+
+
+def test_one_batch_is_learned_by_heart_or_not(clips: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", str(clips), *PIXELS, "--overfit-one-batch", "--set", "label_smoothing=0"]) == 0
+    assert "one batch of 8 clips was learned" in capsys.readouterr().out
+    assert main(["train", str(clips), *PIXELS, "--overfit-one-batch", "--set", "optimizer.lr=1e-9"]) in (1, 2)
+    assert "was not learned" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--recipe", "recognition:frams"], "has no recipe 'frams'; did you mean 'frames'"),
+        (["--set", "sampling.sise_px=2"], "did you mean 'size_px'"),
+        (["--set", "mixup_alpha=0.5"], "mixup_alpha and cutmix_alpha mix pictures"),
+        (["--device", "cuda"], "device is 'cuda'"),
+        (["--recipe", "recognition:mvit_v2_s", "--set", "sampling.size_px=32"], "mvit_v2_s takes 16 of 224"),
+        (["--recipe", "recognition:hub"], "network.weights is not given; name the hub id"),
+        (["--set", "data.quarantine=none.jsonl"], "which is not there; run `tubelet check`"),
+        (["--set", "data.format=kinetic"], "data.format is 'kinetic'; did you mean 'kinetics'"),
+    ],
+)
+def test_wrong_usage_says_what_to_do(
+    clips: Path, tmp_path: Path, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ["--set", "num_workers=0", "--set", "network.weights=none"] if "--recipe" not in arguments else []
+    assert main(["train", str(clips), "--out", str(tmp_path / "run"), *small, *arguments]) == 2
+    assert said in capsys.readouterr().err
