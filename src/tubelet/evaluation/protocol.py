@@ -19,9 +19,9 @@ class ViewProtocol:
     Attributes:
         num_clips: Places in time that a clip was looked at.
         num_crops: Places in the picture, at each of them.
-        num_frames: Pictures of one view.
+        num_frames: Pictures of one view, None where the model takes as many as the clip has.
         step_s: Seconds between two of them, None for spread over the whole clip.
-        size_px: Side of the square that the network saw.
+        size_px: Side of the square that the network saw, None where it does not see pictures, but e.g. people's joints.
         fit: How a picture became that square: "crop" or "stretch".
         decoder: What decoded the videos, with its version.
         group: What clips have in common that are not independent of each other, e.g. "source video".
@@ -30,9 +30,9 @@ class ViewProtocol:
 
     num_clips: int = 1
     num_crops: int = 1
-    num_frames: int
+    num_frames: int | None = None
     step_s: float | None = None
-    size_px: int
+    size_px: int | None = None
     fit: str = "crop"
     decoder: str
     group: str = "source"
@@ -40,7 +40,10 @@ class ViewProtocol:
 
     def __post_init__(self) -> None:
         for name in ("num_clips", "num_crops", "num_frames", "size_px"):
-            require(is_count(getattr(self, name)) and getattr(self, name) >= 1, f"protocol.{name}", "1 or more")
+            value = getattr(self, name)
+            may_be_none = name in ("num_frames", "size_px")
+            is_fine = (may_be_none and value is None) or (is_count(value) and value >= 1)
+            require(is_fine, f"protocol.{name}", "1 or more" + (", or null" if may_be_none else ""))
         for name in ("fit", "decoder", "group"):
             require(isinstance(getattr(self, name), str), f"protocol.{name}", "a text")
 
@@ -55,16 +58,15 @@ class ViewProtocol:
             f"{self.num_clips} x {self.num_crops} views (places in time x crops)" if self.num_views > 1 else "one view"
         )
         apart = "spread over the clip" if self.step_s is None else f"{self.step_s:g} s apart"
+        frames = " of all its frames" if self.num_frames is None else f" of {self.num_frames} frames {apart}"
+        size = f"({self.fit})" if self.size_px is None else f"{self.size_px} x {self.size_px} pixels ({self.fit})"
         mean = (
             " The probability of a class is its mean over the views, each after the softmax."
             if self.num_views > 1
             else ""
         )
         spoilt = f" The pictures were spoilt on purpose: {self.corruption}." if self.corruption else ""
-        return (
-            f"Each clip seen in {views} of {self.num_frames} frames {apart}, {self.size_px} x {self.size_px} pixels "
-            f"({self.fit}), decoded by {self.decoder}.{mean}{spoilt}"
-        )
+        return f"Each clip seen in {views}{frames}, {size}, decoded by {self.decoder}.{mean}{spoilt}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -155,6 +156,8 @@ def _right(predictions: Predictions) -> dict[str, bool]:
 def _check_same(base: Predictions, other: Predictions, where: str) -> None:
     names = ("classes", "is_multi_label", "dataset_fingerprint", "split", "model")
     different = [name for name in names if getattr(base.header, name) != getattr(other.header, name)]
+    if replace(other.header.protocol, corruption=base.header.protocol.corruption) != base.header.protocol:
+        different.append("protocol")
     if different:
         raise ConfigError(
             f"{where} has another {', '.join(different)} than the clean predictions; evaluate the same run on the same "

@@ -180,7 +180,7 @@ HEADER_FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"classes": ["a", "a"]}, "different names, one or more"),
     ({"classes": "ab"}, "a list of names"),
     ({"num_expected": -1}, "num_expected is wrong; allowed: 0 or more"),
-    ({"protocol": {"num_frames": 8}}, "protocol lacks decoder, size_px; it holds"),
+    ({"protocol": {"num_frames": 8}}, "protocol lacks decoder; it holds"),
     ({"protocol": 3}, "protocol is wrong; allowed: an object"),
     ({"more": 1}, "the first line has unknown more; it holds"),
     ({"seed": "x"}, "seed is wrong"),
@@ -242,3 +242,7 @@ def test_the_protocol_in_words() -> None:
     assert "in one view of 8 frames spread over the clip" in one.sentence()
     assert "spoilt on purpose: blur, severity 2." in one.sentence()
     assert "mean" not in one.sentence()
+    joints = ViewProtocol(fit="joints of the main person", decoder="PyAV 17")
+    assert joints.sentence() == (
+        "Each clip seen in one view of all its frames, (joints of the main person), decoded by PyAV 17."
+    )

@@ -95,6 +95,9 @@ def test_other_data_or_models_are_refused(tmp_path: Path) -> None:
     other = predicted.write(tmp_path / "other.jsonl", model={"name": "x"})
     with pytest.raises(ConfigError, match="has another model than the clean predictions"):
         score_robustness(clean, {Severity("blur", 1): other})
+    views = predicted.write(tmp_path / "views.jsonl", num_clips=3)
+    with pytest.raises(ConfigError, match="has another protocol than the clean predictions"):
+        score_robustness(clean, {Severity("blur", 1): views})
     several = predicted.write(tmp_path / "several.jsonl", is_multi_label=True)
     with pytest.raises(ConfigError, match="where clips have one label each"):
         score_robustness(several, {})
