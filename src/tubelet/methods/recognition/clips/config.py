@@ -66,10 +66,13 @@ class NetworkConfig:
             Of frames and single_frame, "probe" trains all that comes after the image backbone, whose output is kept in
             a cache.
         lora_rank: Rank of the changes.
+        layout: Of the video transformers: "videomae", or "image" (a class token, learned positions, biases everywhere)
+            for weights of image transformers, which are then spread over time.
     """
 
     name: NetworkName = "frames"
     weights: str | None = None
+    layout: Literal["videomae", "image"] = "videomae"
     tune: Literal["full", "probe", "lora"] = "full"
     lora_rank: int = 8
 

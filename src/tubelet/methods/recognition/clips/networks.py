@@ -18,7 +18,7 @@ from tubelet.models.efficientnet_lite import load_efficientnet_lite_weights
 from tubelet.models.frames import FrameNetwork, frame_lite0
 from tubelet.models.mvit import load_mvit_weights, mvit_b_16x4, mvit_v2_s
 from tubelet.models.r2plus1d import load_r2plus1d_weights, r2plus1d_18, r3d_18
-from tubelet.models.vit import vit_base, vit_small, vit_tiny
+from tubelet.models.vit import VitOptions, vit_base, vit_small, vit_tiny
 from tubelet.models.vit_weights import load_vit_weights
 from tubelet.models.x3d import load_x3d_weights, x3d_m, x3d_s, x3d_xs
 from tubelet.training.lora import TRANSFORMERS_TARGETS, VIT_TARGETS, LoraConfig, add_lora
@@ -56,7 +56,10 @@ def build_network(
         return frame_lite0(num_classes, temporal="single_frame" if name == "single_frame" else "attention")
     if name in _VITS:
         try:
-            return _VITS[name](num_classes, num_frames=sampling.num_frames, size_px=sampling.size_px)
+            options: VitOptions = {"num_frames": sampling.num_frames, "size_px": sampling.size_px}
+            if settings.layout == "image":
+                options |= {"num_cls_tokens": 1, "positions": "learned", "qkv_bias": "all", "norm_eps": 1e-6}
+            return _VITS[name](num_classes, **options)
         except ValueError as error:
             raise ConfigError(f"sampling does not fit {name}: {error}") from error
     if name in ("mvit_b_16x4", "mvit_v2_s"):

@@ -210,6 +210,28 @@ def test_settings_out_of_range_are_refused(setting: str, said: str) -> None:
         override(recipes.vit_small(), [setting])
 
 
+def test_weights_of_an_image_transformer_are_spread_over_time(tmp_path: Path) -> None:
+    settings = NetworkConfig(name="vit_tiny", layout="image", weights=str(tmp_path / "image.safetensors"))
+    network = build_network(settings, TINY, ("a", "b"))
+    own = network.state_dict()
+    image = {
+        "patch_embed.proj.weight": torch.randn(192, 3, 16, 16),
+        "patch_embed.proj.bias": torch.randn(192),
+        "pos_embed": torch.randn(1, 1 + 4, 192),
+        "cls_token": torch.randn(1, 1, 192),
+    }
+    renamed = {"attention.qkv": "attn.qkv", "attention.proj": "attn.proj"}
+    for name, tensor in own.items():
+        if name.startswith(("blocks.", "norm.")):
+            for ours, theirs in renamed.items():
+                name = name.replace(ours, theirs)  # noqa: PLW2901 - the name as the checkpoint has it
+            image[name] = torch.randn_like(tensor)
+    save_weights(tmp_path / "image.safetensors", image)
+    start_from(network, settings)
+    kernel = network.state_dict()["patch_embed.weight"]
+    assert torch.allclose(kernel.sum(dim=2), image["patch_embed.proj.weight"], atol=1e-5)
+
+
 def test_a_published_model_needs_a_name() -> None:
     with pytest.raises(ConfigError, match="network.weights is not given; name the hub id or the folder"):
         build_network(NetworkConfig(name="hub"), TINY, ("a", "b"))
