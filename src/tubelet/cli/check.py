@@ -106,11 +106,14 @@ def _processors() -> int:
 
 def _text(result: CheckResult, data: str) -> str:
     """The result for a person: what is wrong, what training will make of it, what to do next."""
+    from tubelet.datasets.check.findings import counted
+
     document = result.document
     dataset = document["dataset"]
     splits = ", ".join(f"{split} {number}" for split, number in dataset["splits"].items())
     lines = [
-        f"{dataset['name']}: {document['num_expected']} clips of {dataset['num_classes']} classes"
+        f"{dataset['name']}: {counted(document['num_expected'], 'clip')} of "
+        + counted(dataset["num_classes"], "class", "classes")
         + (f" ({splits})" if splits else "; no split is given, training will make one"),
         f"{document['num_sound']} can be read, {len(document['broken'])} cannot."
         + (f" {result.num_resumed} were known from an earlier check." if result.num_resumed else ""),
@@ -137,10 +140,10 @@ def _text(result: CheckResult, data: str) -> str:
 
 
 def _next(result: CheckResult, data: str) -> str:
+    from tubelet.datasets.check.findings import counted
+
     number = len(result.quarantined)
-    left_out = (
-        f"Training will leave out {number} clip{'s' * (number > 1)}." if number else "Training will use every clip."
-    )
+    left_out = f"Training will leave out {counted(number, 'clip')}." if number else "Training will use every clip."
     return (
         f"{left_out}\nreport: {result.out / 'check.html'}\n"
         f"next:   {'' if result.is_clean else 'mend what is above, check again, then '}"

@@ -9,7 +9,7 @@ from importlib import resources
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from tubelet.datasets.check.pictures import MAX_SHOWN
 from tubelet.datasets.quarantine import QUARANTINE_NAME
@@ -39,7 +39,9 @@ def render_page(document: Mapping[str, Any], pictures: Mapping[str, Sequence[str
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(count=_count, duration=_duration, tick=_tick, words=lambda text: text.replace("_", " "))
+    environment.filters.update(
+        code=_code, count=_count, duration=_duration, tick=_tick, words=lambda text: text.replace("_", " ")
+    )
     classes = sorted(document["classes"], key=lambda row: (-row["num_clips"], row["name"]))
     return environment.get_template("check.html.j2").render(
         document=document,
@@ -137,6 +139,15 @@ def _plot(histogram: Mapping[str, Any]) -> dict[str, Any]:
         {"share": round(100 * index / len(counts), 3), "value": edges[index]} for index in range(0, len(edges), every)
     ]
     return {"bars": bars, "ticks": ticks, "width": _WIDTH, "height": _HEIGHT}
+
+
+def _code(text: str) -> Markup:
+    """Text with what stands between backticks set as code."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return escape(text)
+    pieces = [Markup("<code>{}</code>").format(part) if place % 2 else escape(part) for place, part in enumerate(parts)]
+    return Markup("").join(pieces)
 
 
 def _count(number: int) -> str:
