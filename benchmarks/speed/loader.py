@@ -39,7 +39,7 @@ import av
 import cv2
 import numpy as np
 import torch
-from decode import FILES, ROOT, VideoSpec, make_file
+from decode import FILES, ROOT, VideoSpec, make_file, require_peers
 from torch.utils.data import DataLoader, Dataset
 
 from tubelet.datasets.labelled import ClipSet, LabelledClip
@@ -54,25 +54,15 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 WARM_UP_BATCHES = 4
 NUM_FILES = 4
 REPORT = ROOT / "benchmarks" / "reports" / "loader.json"
-PEERS = ("transformers", "decord", "torchcodec", "opencv-python-headless", "imageio-ffmpeg")
 Read = Callable[[Path, int], np.ndarray]
 
 
-def require_peers() -> dict[str, str]:
+def peer_versions() -> dict[str, str]:
     """Versions of all peers; exits with the install line when one is missing."""
-    versions, missing = {}, []
-    for name in PEERS:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            missing.append(name)
-    if missing:
-        sys.exit(f"missing: {', '.join(missing)}; run: pip install -c constraints.txt '.[bench,test]' transformers")
     try:
-        import torchcodec.decoders  # noqa: F401
-    except (ImportError, RuntimeError) as error:
-        sys.exit(f"torchcodec cannot load ({str(error).splitlines()[0]}); run: apt-get install ffmpeg")
-    return versions
+        return {"transformers": importlib.metadata.version("transformers")} | require_peers()
+    except importlib.metadata.PackageNotFoundError:
+        sys.exit("missing: transformers; run: pip install -c constraints.txt '.[bench,test]' transformers")
 
 
 def squares(images: list[np.ndarray]) -> np.ndarray:
@@ -292,7 +282,7 @@ def main() -> None:
     )
     parser.add_argument("--report", type=Path, default=REPORT)
     arguments = parser.parse_args()
-    peers = require_peers()
+    peers = peer_versions()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     arguments.work.mkdir(parents=True, exist_ok=True)

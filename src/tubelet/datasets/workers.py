@@ -52,6 +52,8 @@ _TASKS_PER_WORKER = 2
 # Less than what a pipe holds: sending a task never blocks.
 _MAX_TASK_BYTES = 32_000
 _PATIENCE_S = 2.0
+# Even a cold disk brings the program within this time.
+_START_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +176,7 @@ class _Worker:
         far_end.close()
         self.jobs: deque[_Job] = deque()
         self.is_ready = False
-        self.began_s = 0.0
+        self.began_s = time.monotonic()
 
     def give(self, job: _Job) -> None:
         """Send a job; one that cannot be sent is noticed by its worker's end."""
@@ -294,24 +296,35 @@ class _Pool:
 
     def _take(self) -> None:
         """Wait until something happens, and note it."""
-        busy = [worker for worker in self._workers if worker.jobs]
-        oldest_s = min((worker.began_s for worker in busy), default=None)
-        rest_s = None if oldest_s is None else max(0.0, oldest_s + self._timeout_s - time.monotonic())
+        ends_s = [end_s for worker in self._workers if (end_s := self._end_s(worker)) is not None]
+        rest_s = max(0.0, min(ends_s) - time.monotonic()) if ends_s else None
         by_connection: dict[Any, _Worker] = {worker.connection: worker for worker in self._workers}
         for event in wait([self._bell, *by_connection], rest_s):
             if event is self._bell:
                 self._bell.recv_bytes()
             else:
                 self._receive(by_connection[event])
-        now_s = time.monotonic()
         for worker in list(self._workers):
-            if worker.jobs and now_s - worker.began_s >= self._timeout_s and not worker.connection.poll():
-                self._drop(worker, patience_s=0.0)
-                self._fail(
-                    worker,
-                    "time_out",
-                    f"it took longer than {self._timeout_s:g} s; look at the file, or allow more time",
-                )
+            end_s = self._end_s(worker)
+            if end_s is not None and time.monotonic() >= end_s and not worker.connection.poll():
+                self._give_up(worker)
+
+    def _end_s(self, worker: _Worker) -> float | None:
+        """When the worker has had its time for what it is doing; None where it does nothing."""
+        if not worker.is_ready:
+            return worker.began_s + _START_S
+        return worker.began_s + self._timeout_s if worker.jobs else None
+
+    def _give_up(self, worker: _Worker) -> None:
+        self._drop(worker, patience_s=0.0)
+        if not worker.is_ready:
+            raise DatasetError(
+                f"a worker process did not start within {_START_S:g} s; look at the disk that python is on, or do "
+                "without workers (num_workers=0)"
+            )
+        self._fail(
+            worker, "time_out", f"it took longer than {self._timeout_s:g} s; look at the file, or allow more time"
+        )
 
     def _receive(self, worker: _Worker) -> None:
         try:

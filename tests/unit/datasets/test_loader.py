@@ -166,7 +166,7 @@ def test_a_file_that_takes_too_long_is_missing_too(clips: ClipSet, tmp_path: Pat
     pipe = tmp_path / "pipe.mp4"
     os.mkfifo(pipe)
     clips = replace(clips, clips=(*clips.clips[:4], replace(clips.clips[4], path=pipe)))
-    with loader_of(clips, batch_size=5, num_workers=1, timeout_s=1.0) as loader:
+    with loader_of(clips, batch_size=5, num_workers=1, timeout_s=3.0) as loader:
         batch = loader.batch_at(0)
     assert [(failure.item, failure.cause) for failure in batch.failures] == [("4.mp4", "time_out")]
     assert len(batch.frames) == 4

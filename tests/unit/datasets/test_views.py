@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from media import make_video
+from media import make_video, run_ffmpeg
 
 from tubelet.datasets import views
 from tubelet.datasets.labelled import LabelledClip
@@ -172,6 +172,32 @@ def test_what_pictures_depend_on_is_in_the_key_of_the_cache(clip: LabelledClip, 
     keys |= {views._key(clip, changed, 32, "1 views") for changed in (DENSE, replace(SAMPLING, num_frames=8))}
     keys |= {views._key(clip, replace(SAMPLING, fit="stretch"), 32, "1 views"), views._key(clip, SAMPLING, 32, "2")}
     assert len(keys) == 9
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("a.mkv", {}),
+        ("a.ts", {}),
+        ("a.avi", {"b_frames": 0}),
+        ("a.webm", {"codec": "libvpx-vp9", "b_frames": 0}),
+        ("fragments.mp4", {"container_options": {"movflags": "frag_keyframe+empty_moov"}}),
+    ],
+)
+def test_views_reach_to_the_end_of_every_container(tmp_path: Path, name: str, changes: dict[str, object]) -> None:
+    path = make_video(tmp_path / name, num_frames=20, **changes)
+    clip = LabelledClip(id=name, path=path, labels=(0,), group=name)
+
+    assert clip_duration_s(clip) == pytest.approx(0.8, abs=0.002)
+    frames = read_views(clip, replace(SAMPLING, num_frames=20))[0]
+    assert len(np.unique(frames.reshape(20, -1), axis=0)) == 20
+
+
+def test_sound_that_goes_on_does_not_make_a_clip_longer(clip: LabelledClip, tmp_path: Path) -> None:
+    path = tmp_path / "sound.mkv"
+    tone = ["-f", "lavfi", "-i", "sine=frequency=400:duration=6"]
+    run_ffmpeg(["-i", clip.path, *tone, "-map", "0:v", "-map", "1:a", "-c:v", "copy", "-c:a", "aac", path])
+    assert clip_duration_s(replace(clip, path=path)) == pytest.approx(DURATION_S, abs=0.002)
 
 
 def _missing(path: Path) -> Path:

@@ -66,12 +66,13 @@ def test_errors_of_an_item_are_failures_with_a_cause(num_workers: int) -> None:
 
 def test_a_stuck_worker_is_killed_and_the_tasks_behind_it_are_done_by_others() -> None:
     began_s = time.monotonic()
-    outcomes = list(ordered_map(worker_tasks.misbehave, ["hang", "a", "b", "hang", "c"], num_workers=1, timeout_s=0.5))
+    # Not shorter: on a busy machine the quick tasks must have the time that they need.
+    outcomes = list(ordered_map(worker_tasks.misbehave, ["a", "hang", "b", "c"], num_workers=1, timeout_s=2.0))
 
-    assert time.monotonic() - began_s < 30
-    assert [outcome.value for outcome in outcomes] == [None, "a", "b", None, "c"]
-    assert outcomes[0].failure == ItemFailure(
-        "time_out", "it took longer than 0.5 s; look at the file, or allow more time"
+    assert time.monotonic() - began_s < 60
+    assert [outcome.value for outcome in outcomes] == ["a", None, "b", "c"]
+    assert outcomes[1].failure == ItemFailure(
+        "time_out", "it took longer than 2 s; look at the file, or allow more time"
     )
 
 
@@ -154,6 +155,18 @@ def test_settings_are_checked() -> None:
     with pytest.raises(ValueError, match="slot is 2; allowed: 0 to 1"):
         slots.bytes_of(2)
     slots.close()
+
+
+def test_memory_is_shared_where_the_system_has_no_memory_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "memfd_create")
+    (outcome,) = ordered_map(worker_tasks.picture, [3], num_workers=1, array_bytes=100)
+    np.testing.assert_array_equal(outcome.value, worker_tasks.picture(3))
+
+
+def test_workers_that_do_not_start_end_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "_START_S", 0.0)
+    with pytest.raises(DatasetError, match=r"a worker process did not start within 0 s; look at the disk .* is on"):
+        list(ordered_map(worker_tasks.pid, [1], num_workers=1))
 
 
 def test_an_iterator_that_is_let_go_ends_its_workers() -> None:
