@@ -42,6 +42,7 @@ from tubelet.methods.recognition.model_card import WEIGHTS_FILE
 from tubelet.runs import Report, RunDirectory
 from tubelet.weights.archives import file_sha256
 
+_PERSON = "body landmarks of the main person"
 _VAL_FILE = "predictions_val.jsonl"
 _KEPT = ("data", "evaluation", "device", "num_workers", "num_threads", "logs")  # what evaluating may change
 
@@ -150,13 +151,15 @@ class _Predictor:
     def _protocol(self, corruption: str | None) -> ViewProtocol:
         evaluation: EvaluationConfig = self._config.evaluation
         decoder = f"PyAV {av.__version__}"
+        views, crops = self._views(), evaluation.num_crops
         if self._pictures is None:
-            return ViewProtocol(num_frames=1, size_px=1, fit="people found in the whole clip", decoder=decoder)
+            return ViewProtocol(fit=_PERSON, decoder=decoder)
+        if isinstance(self._config, FusionConfig):
+            return ViewProtocol(fit=f"{_PERSON}, and {views} x {crops} views of the pictures", decoder=decoder)
         sampling: Sampling = self._pictures.sampling
-        views = self._views()
         return ViewProtocol(
-            num_clips=1 if isinstance(self._config, FusionConfig) else views,
-            num_crops=1 if isinstance(self._config, FusionConfig) else evaluation.num_crops,
+            num_clips=views,
+            num_crops=crops,
             num_frames=sampling.num_frames,
             step_s=sampling.step_s,
             size_px=sampling.size_px,
