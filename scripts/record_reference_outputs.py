@@ -14,6 +14,7 @@ The list of names and shapes of each network is kept as a checksum.
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.metadata
 import json
 import sys
@@ -36,11 +37,26 @@ REFERENCES = {
 }
 
 
-def define_missing_operators() -> torch.library.Library:
-    """Lets torchvision be imported where its compiled part cannot load; none of these networks uses that part."""
-    library = torch.library.Library("torchvision", "DEF")
-    library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+def import_references() -> torch.library.Library | None:
+    """Imports both packages; raises ModuleNotFoundError where one is not installed.
+
+    Where torchvision's compiled part cannot load (a wheel made for CUDA beside a torch without it), two operators that
+    none of these networks uses are declared in its place.
+
+    Returns:
+        What must be kept alive while the packages are used.
+    """
+    library = None
+    try:
+        importlib.import_module("torchvision")
+    except RuntimeError:
+        for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        library = torch.library.Library("torchvision", "DEF")
+        library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    for name in ("torchvision.models.video", "pytorchvideo.models.hub"):
+        importlib.import_module(name)
     return library
 
 
@@ -66,7 +82,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--record", type=Path, default=RECORD)
     arguments = parser.parse_args()
-    library = define_missing_operators()
+    library = import_references()
     networks = {}
     for name, (package, make, (num_frames, size_px)) in reference_networks().items():
         network = make().eval()
@@ -83,7 +99,7 @@ def main() -> None:
             "logits": [float(f"{value:.8g}") for value in logits.tolist()],
         }
         print(f"{name}: {len(state)} entries, logits from {logits.min():.3f} to {logits.max():.3f}")
-    del library
+    del library  # kept alive until here
     versions = {name: importlib.metadata.version(name) for name in REFERENCES}
     record = {
         "schema": "tubelet.recorded_networks/1",

@@ -1,7 +1,7 @@
-"""What the convolutional clip networks share: convolutions with their normalisation, in the quickest order of memory.
+"""What the convolutional clip networks share: convolutions with their norms, each computed in the quickest way.
 
-Both networks keep a video with its channels innermost in memory (`torch.channels_last_3d`): depthwise convolutions run
-about three times as fast on a CPU, and a convolution over space only is a 2D one over all frames, without a copy.
+Videos keep their channels innermost in memory (`torch.channels_last_3d`): on a CPU, depthwise convolutions over space
+and time then run about three times as fast, and what mixes channels only is a matrix product without a copy.
 """
 
 from __future__ import annotations
@@ -16,31 +16,22 @@ def channels_innermost(video: Float[Tensor, "batch channels time height width"])
     return video.contiguous(memory_format=torch.channels_last_3d)
 
 
-class SpatialConv3d(nn.Conv3d):
-    """A convolution over height and width only, with the parameters of a `Conv3d`, run as a 2D one over all frames."""
+def convolved(video: Float[Tensor, "batch channels time height width"], conv: nn.Module) -> Tensor:
+    """`conv(video)`, as matrix products or as a 2D convolution where that is the same and quicker.
 
-    def forward(self, input: Float[Tensor, "batch channels time height width"]) -> Tensor:  # noqa: A002  torch's name
-        """The convolution."""
-        return self.convolve(input, self.weight, self.bias)
+    A layer that is no plain `Conv3d`, or that carries hooks, is called as it is.
 
-    def convolve(
-        self,
-        video: Float[Tensor, "batch channels time height width"],
-        weight: Float[Tensor, "out in 1 rows columns"],
-        bias: Float[Tensor, "out"] | None,
-    ) -> Float[Tensor, "batch out time new_height new_width"]:
-        """The convolution with other weights of the same shape."""
-        batch, channels, time, height, width = video.shape
-        frames = video.transpose(1, 2).reshape(batch * time, channels, height, width)
-        out = nn.functional.conv2d(
-            frames, weight[:, :, 0], bias, self.stride[1:], self.padding[1:], self.dilation[1:], self.groups
-        )
-        return out.reshape(batch, time, *out.shape[1:]).transpose(1, 2)
+    Args:
+        video: Input.
+        conv: The convolution.
+    """
+    if not isinstance(conv, nn.Conv3d) or not _is_plain(conv):
+        out: Tensor = conv(video)
+        return out
+    return _convolve(video, conv, conv.weight, conv.bias)
 
 
-def normalised(
-    video: Float[Tensor, "batch channels time height width"], conv: nn.Module, norm: nn.Module
-) -> Float[Tensor, "batch out new_time new_height new_width"]:
+def normalised(video: Float[Tensor, "batch channels time height width"], conv: nn.Module, norm: nn.Module) -> Tensor:
     """`norm(conv(video))`; without gradients and with fixed statistics the norm is folded into the convolution.
 
     The folded weights are made anew each time (it costs little beside the pass over the video that it saves), so
@@ -54,23 +45,60 @@ def normalised(
     if (
         not isinstance(conv, nn.Conv3d)
         or not isinstance(norm, nn.BatchNorm3d)
-        or torch.is_grad_enabled()
-        or norm.training
         or norm.running_mean is None
         or norm.running_var is None
-        or not (_is_plain(conv, (nn.Conv3d, SpatialConv3d)) and _is_plain(norm, (nn.BatchNorm3d,)))
+        or torch.is_grad_enabled()
+        or norm.training
+        or not (_is_plain(conv) and _is_plain(norm))
         or conv.weight.numel() > video.numel()
     ):
-        out: Tensor = norm(conv(video))
+        out: Tensor = norm(convolved(video, conv))
         return out
     scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
-    weight = conv.weight * scale.view(-1, 1, 1, 1, 1)
     bias = torch.addcmul(norm.bias, norm.running_mean, scale, value=-1)
-    if isinstance(conv, SpatialConv3d):
-        return conv.convolve(video, weight, bias)
+    return _convolve(video, conv, conv.weight * scale.view(-1, 1, 1, 1, 1), bias)
+
+
+def _is_plain(module: nn.Module) -> bool:
+    """Whether calling it does what its class says and nothing more."""
+    return type(module) in {nn.Conv3d, nn.BatchNorm3d} and not (module._forward_hooks or module._forward_pre_hooks)
+
+
+def _convolve(video: Tensor, conv: nn.Conv3d, weight: Tensor, bias: Tensor | None) -> Tensor:
+    length, *sides = conv.kernel_size
+    is_over_time = sides == [1, 1] and conv.stride == (1, 1, 1) and conv.padding == (length // 2, 0, 0)
+    if is_over_time and conv.groups == 1 and length == 1:
+        return nn.functional.linear(video.permute(0, 2, 3, 4, 1), weight.flatten(1), bias).permute(0, 4, 1, 2, 3)
+    # Measured on a CPU; libraries for other devices have kernels for what follows.
+    if is_over_time and video.device.type == "cpu":
+        if conv.groups == conv.in_channels:
+            flat = nn.functional.conv2d(
+                video.flatten(3), weight[..., 0], bias, padding=(length // 2, 0), groups=conv.groups
+            )
+            return flat.reshape(*flat.shape[:3], *video.shape[3:])
+        num_places = video.numel() // conv.in_channels
+        if conv.groups == 1 and num_places >= conv.out_channels:  # with fewer, the products are too small to be quick
+            return _mixed_over_time(video, weight[..., 0, 0], bias)
     return nn.functional.conv3d(video, weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups)
 
 
-def _is_plain(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> bool:
-    """Whether calling it does what its class says and nothing more."""
-    return type(module) in kinds and not (module._forward_hooks or module._forward_pre_hooks)
+def _mixed_over_time(
+    video: Float[Tensor, "batch channels time height width"],
+    weight: Float[Tensor, "out channels taps"],
+    bias: Float[Tensor, "out"] | None,
+) -> Float[Tensor, "batch out time height width"]:
+    """A convolution over time only: one matrix product for each tap, added up at the places it reaches."""
+    batch, channels, time, height, width = video.shape
+    rows = channels_innermost(video).permute(0, 2, 3, 4, 1).reshape(batch, -1, channels)
+    taps = weight.unbind(2)
+    middle = len(taps) // 2
+    out = nn.functional.linear(rows, taps[middle], bias)
+    for index, tap in enumerate(taps):
+        steps = index - middle
+        first, last = max(-steps, 0), time - max(steps, 0)  # output times whose input lies inside the clip
+        if steps == 0 or first >= last:
+            continue
+        per_time = height * width
+        read = rows[:, (first + steps) * per_time : (last + steps) * per_time]
+        out[:, first * per_time : last * per_time] += read @ tap.t().expand(batch, -1, -1)
+    return out.reshape(batch, time, height, width, -1).permute(0, 4, 1, 2, 3)

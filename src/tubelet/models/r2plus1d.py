@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from tubelet.models.convolution import SpatialConv3d, channels_innermost, normalised
+from tubelet.models.convolution import channels_innermost, normalised
 from tubelet.models.named_weights import linear_like, load_named_weights
 
 Kind = Literal["r2plus1d", "r3d"]
@@ -23,7 +23,7 @@ class _Factorised(nn.Sequential):
 
     def __init__(self, in_channels: int, out_channels: int, middle: int, stride: int) -> None:
         super().__init__(
-            SpatialConv3d(in_channels, middle, (1, 3, 3), (1, stride, stride), (0, 1, 1), bias=False),
+            nn.Conv3d(in_channels, middle, (1, 3, 3), (1, stride, stride), (0, 1, 1), bias=False),
             nn.BatchNorm3d(middle),
             nn.ReLU(inplace=True),
             nn.Conv3d(middle, out_channels, (3, 1, 1), (stride, 1, 1), (1, 0, 0), bias=False),
@@ -79,8 +79,8 @@ class VideoResNet(nn.Module):
         std: What they expect to be divided by.
 
     Source: Tran et al. 2018, arXiv:1711.11248; parameter names and shapes of torchvision's `VideoResNet`.
-    Differs: the video lies in memory with channels innermost, convolutions over space run as 2D ones, and without
-        gradients batch norms are folded into the convolutions before them (equal up to rounding).
+    Differs: the video lies in memory with channels innermost, convolutions over time run as matrix products, and
+        without gradients batch norms are folded into the convolutions before them (equal up to rounding).
     """
 
     mean = (0.43216, 0.394666, 0.37645)

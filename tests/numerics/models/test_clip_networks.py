@@ -12,7 +12,7 @@ from recorded_networks import RECORD, made_up_clip, state_checksum
 from seeded_weights import seeded_state
 from torch import Tensor, nn
 
-from tubelet.models.convolution import SpatialConv3d, channels_innermost, normalised
+from tubelet.models.convolution import channels_innermost, convolved, normalised
 from tubelet.models.mvit import mvit_b_16x4, mvit_v2_s
 from tubelet.models.r2plus1d import r2plus1d_18, r3d_18
 from tubelet.models.x3d import x3d_m, x3d_s, x3d_xs
@@ -123,13 +123,37 @@ def plain_attention(attention: Any, x: Tensor, grid: tuple[int, int, int]) -> tu
     return attention.project(out.transpose(1, 2).flatten(2)), query_grid
 
 
-def test_a_spatial_convolution_is_the_3d_one() -> None:
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("time", [1, 2, 4])
+@pytest.mark.parametrize(
+    ("out", "kernel", "stride", "groups"),
+    [
+        (4, (1, 1, 1), 1, 1),
+        (4, (1, 1, 1), (1, 2, 2), 1),
+        (4, (3, 1, 1), 1, 1),
+        (4, (5, 1, 1), 1, 1),
+        (4, (3, 1, 1), (2, 1, 1), 1),
+        (500, (3, 1, 1), 1, 1),
+        (6, (5, 1, 1), 1, 6),
+        (12, (5, 1, 1), 1, 6),
+        (6, (3, 3, 3), (1, 2, 2), 6),
+        (4, (1, 3, 3), 1, 1),
+    ],
+)
+def test_a_convolution_is_that_of_torch(batch: int, time: int, out: int, kernel: Any, stride: Any, groups: int) -> None:
     torch.manual_seed(0)
-    ours = SpatialConv3d(5, 7, (1, 3, 3), (1, 2, 2), (0, 1, 1))
-    plain = nn.Conv3d(5, 7, (1, 3, 3), (1, 2, 2), (0, 1, 1))
-    plain.load_state_dict(ours.state_dict())
-    for clip in (torch.randn(2, 5, 3, 9, 8), channels_innermost(torch.randn(2, 5, 3, 9, 8))):
-        torch.testing.assert_close(ours(clip), plain(clip))
+    conv = nn.Conv3d(6, out, kernel, stride, tuple(size // 2 for size in kernel), groups=groups)
+    clip = torch.randn(batch, 6, time, 5, 7)
+    results = []
+    for convolve in (conv, lambda video: convolved(video, conv)):
+        for layout in (clip, channels_innermost(clip)):
+            video = layout.detach().requires_grad_()
+            conv.zero_grad()
+            output = convolve(video)
+            (output * torch.linspace(-1, 1, output.numel()).view(output.shape)).sum().backward()
+            results.append((output, video.grad, conv.weight.grad, conv.bias.grad))
+    for other in results[1:]:
+        torch.testing.assert_close(other, results[0], rtol=1e-4, atol=1e-4)
 
 
 def test_a_folded_norm_is_the_norm_and_is_not_folded_where_that_would_hide_something() -> None:
