@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from tubelet.models.convolution import channels_innermost
 from tubelet.models.layers import DropPath
-from tubelet.models.named_weights import linear_like, load_named_weights
+from tubelet.models.named_weights import classifier, load_named_weights
 
 Grid = tuple[int, int, int]
 """Tokens along time, height and width."""
@@ -286,7 +286,7 @@ class MViT(nn.Module):
         std: What they expect to be divided by.
 
     Raises:
-        ValueError: A size that the network cannot have.
+        ValueError: A version or a size that the network cannot have, or fewer than one class.
 
     Source: Fan et al. 2021, arXiv:2104.11227 (version 1); Li et al. 2022, arXiv:2112.01526 (version 2); parameter
         names and shapes of torchvision's `mvit_v1_b` and `mvit_v2_s`.
@@ -330,7 +330,7 @@ class MViT(nn.Module):
             grid = (grid[0], grid[1] // shape.query_stride, grid[2] // shape.query_stride)
         self.num_features = shapes[-1].out_width
         self.norm = _norm(self.num_features)
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(self.num_features, num_classes))
+        self.head = nn.Sequential(nn.Dropout(dropout), classifier(self.num_features, num_classes, _INIT_STD))
         self.num_layers = 2 + len(shapes)
         self._initialise()
 
@@ -373,7 +373,7 @@ class MViT(nn.Module):
     def replace_head(self, num_classes: int) -> None:
         """Put a fresh classifier of `num_classes` classes in place of the present one."""
         old: nn.Linear = self.head[1]  # type: ignore[assignment]
-        self.head[1] = linear_like(old, num_classes, _INIT_STD)
+        self.head[1] = classifier(self.num_features, num_classes, _INIT_STD).to(old.weight)
 
     def layer_of(self, parameter_name: str) -> int:
         """Depth of a parameter: 0 in the stem, `num_layers - 1` in the last norm and the classifier.

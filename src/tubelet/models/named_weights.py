@@ -71,20 +71,20 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:_NUM_SHOWN]) + rest
 
 
-def linear_like(old: nn.Linear, num_classes: int, std: float) -> nn.Linear:
-    """A fresh classifier of another number of classes, on the device and in the precision of the old one.
+def classifier(num_features: int, num_classes: int, std: float) -> nn.Linear:
+    """A fresh classifier.
 
     Args:
-        old: The classifier that it takes the place of.
+        num_features: What it reads.
         num_classes: Classes.
-        std: Standard deviation of the new weights; biases are 0.
+        std: Standard deviation of its weights; biases are 0.
 
     Raises:
         ValueError: Fewer than one class.
     """
     if num_classes < 1:
         raise ValueError(f"num_classes is {num_classes}; must be at least 1")
-    fresh = nn.Linear(old.in_features, num_classes, device=old.weight.device, dtype=old.weight.dtype)
+    fresh = nn.Linear(num_features, num_classes)
     nn.init.normal_(fresh.weight, std=std)
     nn.init.zeros_(fresh.bias)
     return fresh

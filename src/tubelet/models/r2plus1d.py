@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from tubelet.models.convolution import channels_innermost, normalised
-from tubelet.models.named_weights import linear_like, load_named_weights
+from tubelet.models.named_weights import classifier, load_named_weights
 
 Kind = Literal["r2plus1d", "r3d"]
 _WIDTHS = (64, 128, 256, 512)
@@ -78,6 +78,9 @@ class VideoResNet(nn.Module):
         mean: Mean of each colour, of values in 0 to 1, that the published weights expect to be taken off.
         std: What they expect to be divided by.
 
+    Raises:
+        ValueError: A kind that there is not, or fewer than one class.
+
     Source: Tran et al. 2018, arXiv:1711.11248; parameter names and shapes of torchvision's `VideoResNet`.
     Differs: the video lies in memory with channels innermost, convolutions over time run as matrix products, and
         without gradients batch norms are folded into the convolutions before them (equal up to rounding).
@@ -88,6 +91,8 @@ class VideoResNet(nn.Module):
 
     def __init__(self, num_classes: int = 400, *, kind: Kind = "r2plus1d", dropout: float = 0.0) -> None:
         super().__init__()
+        if kind not in get_args(Kind):
+            raise ValueError(f"kind is {kind!r}; allowed: {', '.join(get_args(Kind))}")
         if kind == "r3d":
             first: list[nn.Module] = [nn.Conv3d(3, 64, (3, 7, 7), (1, 2, 2), (1, 3, 3), bias=False)]
         else:
@@ -107,13 +112,11 @@ class VideoResNet(nn.Module):
             channels = width
         self.num_features = channels
         self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(channels, num_classes)
+        self.fc = classifier(channels, num_classes, _HEAD_STD)
         self.num_layers = 2 + 2 * len(_WIDTHS)
         for module in self.modules():
             if isinstance(module, nn.Conv3d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        nn.init.normal_(self.fc.weight, std=_HEAD_STD)
-        nn.init.zeros_(self.fc.bias)
 
     @property
     def head(self) -> nn.Linear:
@@ -137,7 +140,7 @@ class VideoResNet(nn.Module):
 
     def replace_head(self, num_classes: int) -> None:
         """Put a fresh classifier of `num_classes` classes in place of the present one."""
-        self.fc = linear_like(self.fc, num_classes, _HEAD_STD)
+        self.fc = classifier(self.num_features, num_classes, _HEAD_STD).to(self.fc.weight)
 
     def layer_of(self, parameter_name: str) -> int:
         """Depth of a parameter: 0 in the stem, `num_layers - 1` in the classifier.

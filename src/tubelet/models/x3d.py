@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from tubelet.models.convolution import channels_innermost, convolved, normalised
-from tubelet.models.named_weights import linear_like, load_named_weights
+from tubelet.models.named_weights import classifier, load_named_weights
 
 _STEM_WIDTH = 24
 _WIDTHS = (24, 48, 96, 192)
@@ -139,7 +139,7 @@ class _Head(nn.Module):
         super().__init__()
         self.pool = _PooledProjection(in_channels, inner)
         self.dropout = nn.Dropout(dropout)
-        self.proj = nn.Linear(_NUM_FEATURES, num_classes)
+        self.proj = classifier(_NUM_FEATURES, num_classes, _HEAD_STD)
 
 
 class X3D(nn.Module):
@@ -156,6 +156,9 @@ class X3D(nn.Module):
         num_layers: Groups of `layer_of`: stem, 26 blocks, and the classifier with the projection before it.
         mean: Mean of each colour, of values in 0 to 1, that the published weights expect to be taken off.
         std: What they expect to be divided by.
+
+    Raises:
+        ValueError: Fewer than one class.
 
     Source: Feichtenhofer 2020, arXiv:2004.04730; parameter names and shapes of pytorchvideo's `create_x3d`. XS, S and M
         are one network for clips of different length and size.
@@ -190,8 +193,6 @@ class X3D(nn.Module):
                     nn.init.zeros_(module.bias)
             elif name.endswith("norm_c") and isinstance(module, nn.BatchNorm3d):
                 nn.init.zeros_(module.weight)  # each block starts as its shortcut
-        nn.init.normal_(self.head.weight, std=_HEAD_STD)
-        nn.init.zeros_(self.head.bias)
 
     @property
     def head(self) -> nn.Linear:
@@ -214,7 +215,7 @@ class X3D(nn.Module):
 
     def replace_head(self, num_classes: int) -> None:
         """Put a fresh classifier of `num_classes` classes in place of the present one."""
-        self.blocks[-1].proj = linear_like(self.head, num_classes, _HEAD_STD)
+        self.blocks[-1].proj = classifier(_NUM_FEATURES, num_classes, _HEAD_STD).to(self.head.weight)
 
     def layer_of(self, parameter_name: str) -> int:
         """Depth of a parameter: 0 in the stem, `num_layers - 1` in the classifier and the projection before it.

@@ -18,8 +18,8 @@ from seeded_weights import seeded_state
 from torch import nn
 
 from tubelet.errors import WeightsError
-from tubelet.models.mvit import load_mvit_weights, mvit_b_16x4, mvit_v2_s
-from tubelet.models.r2plus1d import load_r2plus1d_weights, r2plus1d_18
+from tubelet.models.mvit import MViT, load_mvit_weights, mvit_b_16x4, mvit_v2_s
+from tubelet.models.r2plus1d import VideoResNet, load_r2plus1d_weights, r2plus1d_18
 from tubelet.models.x3d import load_x3d_weights, x3d_m, x3d_s, x3d_xs
 
 
@@ -165,6 +165,15 @@ def test_the_sizes_that_were_published() -> None:
     ]
     with torch.device("meta"):
         assert [(n.num_frames, n.size_px) for n in (mvit_b_16x4(2), mvit_v2_s(2))] == [(16, 224), (16, 224)]
+
+
+def test_what_there_is_not_is_refused(case: Case) -> None:
+    with torch.device("meta"), pytest.raises(ValueError, match="num_classes is 0; must be at least 1"):
+        case.make(0)
+    with pytest.raises(ValueError, match="kind is 'mc3'; allowed: r2plus1d, r3d"):
+        VideoResNet(2, kind="mc3")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"version is 3; there are 1 \(MViT\) and 2 \(MViTv2\)"):
+        MViT(2, version=3)
 
 
 @pytest.mark.parametrize(("num_frames", "size_px"), [(3, 64), (0, 64), (16, 100), (16, 0)])
