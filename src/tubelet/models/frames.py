@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from tubelet.models.efficientnet_lite import EfficientNetLite, efficientnet_lite0, efficientnet_lite2
-from tubelet.models.named_weights import linear_like
+from tubelet.models.named_weights import classifier
 from tubelet.models.positions import sincos_positions
 
 Temporal = Literal["attention", "single_frame"]
@@ -179,7 +179,7 @@ class FrameNetwork(nn.Module):
 
     def replace_head(self, num_classes: int) -> None:
         """A fresh last layer for another number of classes."""
-        self.head = linear_like(self.head, num_classes, std=0.02)
+        self.head = classifier(self.num_features, num_classes, std=0.02).to(self.head.weight)
 
     def layer_of(self, parameter_name: str) -> int:
         """Depth of a parameter: 0 for the stem, `num_layers - 1` for the head.

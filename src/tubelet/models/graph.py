@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from tubelet.models.named_weights import linear_like
+from tubelet.models.named_weights import classifier
 from tubelet.models.skeleton_clip import over_people
 
 _PARTS = 3  # the joint itself, neighbours nearer to the centre, neighbours farther from it
@@ -108,7 +108,7 @@ class SkeletonGraph(nn.Module):
 
     def replace_head(self, num_classes: int) -> None:
         """A fresh last layer for another number of classes."""
-        self.head = linear_like(self.head, num_classes, std=0.02)
+        self.head = classifier(self.num_features, num_classes, std=0.02).to(self.head.weight)
 
     def layer_of(self, parameter_name: str) -> int:
         """Depth of a parameter: 0 for the first block, `num_layers - 1` for the head."""

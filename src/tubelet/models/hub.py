@@ -32,7 +32,7 @@ from tubelet.models.hub_families import (
 )
 from tubelet.models.hub_files import model_folder, read_json
 from tubelet.models.hub_preprocessing import HubPreprocessing, read_preprocessing
-from tubelet.models.named_weights import linear_like
+from tubelet.models.named_weights import classifier
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -147,7 +147,7 @@ class HubNetwork(nn.Module):
         """
         like = next(self.network.parameters())
         old = nn.Linear(self.num_features, 1, device=like.device, dtype=like.dtype)
-        self.head = linear_like(old, num_classes, std=0.02)
+        self.head = classifier(old.in_features, num_classes, std=0.02).to(old.weight)
         self.classes = ()
         for name, parameter in self.network.named_parameters():
             if name.startswith(FAMILIES[self.family].reads_sentences):

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from tubelet.models.named_weights import linear_like
+from tubelet.models.named_weights import classifier
 from tubelet.models.skeleton import SkeletonTCN
 
 
@@ -77,7 +77,7 @@ class SkeletonClipTCN(nn.Module):
 
     def replace_head(self, num_classes: int) -> None:
         """A fresh last layer for another number of classes."""
-        self.head = linear_like(self.head, num_classes, std=0.02)
+        self.head = classifier(self.num_features, num_classes, std=0.02).to(self.head.weight)
 
     def layer_of(self, parameter_name: str) -> int:
         """Depth of a parameter: 0 for the entry, `num_layers - 1` for the head."""
@@ -87,6 +87,12 @@ class SkeletonClipTCN(nn.Module):
         kind, *rest = rest
         return {"entry": 0, "norm": self.num_layers - 2}[kind] if kind != "blocks" else 1 + int(rest[0])
 
+
+DEFAULT_CLIP_NETWORK = SkeletonClipTCN
+"""Of this network and `SkeletonGraph`, the one that labels more clips right after as much processor time in training,
+and is faster: benchmarks/reports/skeleton_networks.json. After as many steps, which take the graph network several
+times as long, the graph network is slightly ahead.
+"""
 
 Network = Callable[
     [Float[Tensor, "tracks *inputs"], Float[Tensor, "tracks 1 time"]],

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from tubelet.models.named_weights import linear_like
+from tubelet.models.named_weights import classifier
 from tubelet.models.positions import Grid, resized_positions, sincos_positions
 from tubelet.models.token_reduction import FIRST_CLS, PADDING, AttentionRows, TokenReduction, Tokens
 from tubelet.models.vit_layers import Block, QkvBias, TubeletEmbedding
@@ -258,7 +258,7 @@ class VideoViT(nn.Module):
         Raises:
             ValueError: There are no classes.
         """
-        self.head = linear_like(self.head, num_classes, std=0.02)
+        self.head = classifier(self.num_features, num_classes, std=0.02).to(self.head.weight)
 
     def _position_grid(self, grid: Grid) -> Grid:
         return grid if self.attention == "joint" else (1, *grid[1:])
