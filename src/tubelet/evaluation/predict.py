@@ -105,7 +105,7 @@ def predict_clips(
     *,
     root: Path,
     num_clips: int | None = None,
-    views_per_batch: int = 16,
+    views_per_batch: int = 8,
     change: Callable[[Views, LabelledClip], Views] | None = None,
     show_progress: bool | None = None,
 ) -> PredictionCounts:
@@ -120,7 +120,8 @@ def predict_clips(
         writer: Of the predictions file.
         root: Root of the data, to name files below it.
         num_clips: How many there are, for the progress bar; None where that is not known.
-        views_per_batch: Views that go through the network together; memory holds so many, and those of one clip.
+        views_per_batch: Views that go through the network together; memory holds so many, and those of one clip. On a
+            CPU more than a few are no faster.
         change: What to do to the pictures first, e.g. a corruption.
         show_progress: True or False to decide, None for "only on a terminal".
 
