@@ -123,9 +123,9 @@ def correct(head: str, task: Task, training: Clips, test: Clips, seed: int, num_
 def main() -> None:
     """Extracts features once, trains every head with every seed, writes the report and prints it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--training-clips", type=int, default=60, help="per class")
-    parser.add_argument("--test-clips", type=int, default=30, help="per class")
-    parser.add_argument("--num-steps", type=int, default=400)
+    parser.add_argument("--training-clips", type=int, default=40, help="per class")
+    parser.add_argument("--test-clips", type=int, default=20, help="per class")
+    parser.add_argument("--num-steps", type=int, default=300)
     parser.add_argument("--num-seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=REPORT)
     options = parser.parse_args()
