@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,9 +26,10 @@ from tubelet.datasets.workers import ordered_map
 from tubelet.errors import DatasetError, VideoReadError
 from tubelet.methods.recognition.clips.config import ClipConfig
 from tubelet.methods.recognition.clips.model import normalised_video
-from tubelet.methods.recognition.clips.networks import parameters_sha256
+from tubelet.methods.recognition.clips.networks import loaded_backbone, parameters_sha256
 from tubelet.models.frames import FrameNetwork
 from tubelet.runs import Progress, to_json_text
+from tubelet.training.weights_files import load_weights, save_weights
 from tubelet.video.augment import ClipAugmentation
 from tubelet.weights import cache_dir
 
@@ -65,7 +68,7 @@ class ClipFeatures:
     """
 
     def __init__(self, network: FrameNetwork, config: ClipConfig, *, is_training: bool) -> None:
-        self._network = network.fused()
+        self._network = network
         self._augmentation = config.augmentation if is_training else None
         self._num_views = config.num_cached_views if is_training else 1
         self._config = config
@@ -147,24 +150,23 @@ class ClipFeatures:
     def _computed(
         self, clips: Sequence[LabelledClip]
     ) -> Iterator[tuple[LabelledClip, Float[np.ndarray, "views time features"]]]:
-        sampling = self._config.sampling
-        outcomes = ordered_map(
-            partial(_read, sampling, self._augmentation, self._num_views, self._config.seed),
-            clips,
-            num_workers=self._config.num_workers,
-            timeout_s=_TIMEOUT_S,
-            array_bytes=self._num_views * sampling.num_frames * sampling.size_px**2 * 3,
-        )
-        with Progress() as progress, torch.inference_mode():
+        """Features of clips, computed where they are read: a worker with one thread each wastes no time on waiting."""
+        if not clips:
+            return
+        config = self._config
+        with tempfile.TemporaryDirectory() as folder, Progress() as progress:
+            path = Path(folder) / "network.safetensors"
+            save_weights(path, self._network.state_dict())
+            job = _Job(str(path), config.sampling, self._augmentation, self._num_views, config.seed)
+            outcomes = ordered_map(partial(_features, job), clips, num_workers=config.num_workers, timeout_s=_TIMEOUT_S)
             line = progress.add("features of pictures", len(clips), "clips")
             for outcome in outcomes:
                 line.advance()
                 if outcome.value is None:
                     cause = "invalid" if outcome.failure is None else outcome.failure.cause
                     self._fail(outcome.task, cause, "" if outcome.failure is None else outcome.failure.reason)
-                    continue
-                video = normalised_video(torch.from_numpy(outcome.value), self._network)
-                yield outcome.task, self._network.frame_features(video).numpy()
+                else:
+                    yield outcome.task, outcome.value
 
 
 def labels_of(
@@ -179,15 +181,49 @@ def labels_of(
     return labels
 
 
-def _read(
-    sampling: Sampling, augmentation: ClipAugmentation | None, num_views: int, seed: int, clip: LabelledClip
-) -> UInt8[np.ndarray, "views time size size 3"]:
-    """Views of a clip for a worker: what is random belongs to the clip, not to its place in the set."""
-    if augmentation is None:
-        return read_views(clip, sampling, num_views=num_views)
+@dataclass(frozen=True)
+class _Job:
+    """What a worker is told once."""
+
+    weights_path: str
+    sampling: Sampling
+    augmentation: ClipAugmentation | None
+    num_views: int
+    seed: int
+
+
+@lru_cache(maxsize=1)
+def _network(weights_path: str) -> FrameNetwork:
+    """The network of a worker; the head does not matter."""
+    tensors, _ = load_weights(weights_path)
+    return loaded_backbone(tensors).fused()
+
+
+def _features(job: _Job, clip: LabelledClip) -> Float32[np.ndarray, "views time features"]:
+    """Frame features of views of a clip, in a worker."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        network = _network(job.weights_path)
+        with torch.inference_mode():
+            parts = [
+                network.frame_features(normalised_video(torch.from_numpy(view[None]), network)).numpy()
+                for view in _read(job, clip)
+            ]
+    finally:
+        torch.set_num_threads(threads)
+    return np.concatenate(parts)
+
+
+def _read(job: _Job, clip: LabelledClip) -> UInt8[np.ndarray, "views time size size 3"]:
+    """Views of a clip: what is random belongs to the clip, not to its place in the set."""
+    if job.augmentation is None:
+        return read_views(clip, job.sampling, num_views=job.num_views)
     own = int.from_bytes(hashlib.sha256(clip.id.encode()).digest()[:8], "little")
     views = [
-        read_random_view(clip, sampling, np.random.default_rng((seed, own, view)), augmentation=augmentation)
-        for view in range(num_views)
+        read_random_view(
+            clip, job.sampling, np.random.default_rng((job.seed, own, view)), augmentation=job.augmentation
+        )
+        for view in range(job.num_views)
     ]
     return np.stack(views)

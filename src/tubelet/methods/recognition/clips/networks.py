@@ -83,6 +83,21 @@ def build_network(
     return _CONVOLUTIONAL[name](num_classes)
 
 
+def loaded_backbone(tensors: Mapping[str, torch.Tensor]) -> FrameNetwork:
+    """A frame network with the image backbone of these weights; the rest of it is random.
+
+    Raises:
+        WeightsError: They are not those of a frame network.
+    """
+    network = frame_lite0(2)
+    own = {name: tensor for name, tensor in tensors.items() if name.startswith("backbone.")}
+    try:
+        network.load_state_dict({**network.state_dict(), **own})
+    except RuntimeError as error:
+        raise WeightsError(f"these are no weights of a frame network: {error}") from error
+    return network
+
+
 def start_from(network: nn.Module, settings: NetworkConfig) -> None:
     """Load the weights that training starts from, but for the last layer where its classes are others.
 
