@@ -203,7 +203,7 @@ def logits_of(path: Path) -> np.ndarray:
 
 
 def measure(
-    files_of: dict[tuple[int, int], list[LabelledClip]], work: Path, rounds: int, num_workers: int
+    files_of: dict[tuple[int, int], list[LabelledClip]], work: Path, rounds: int, num_workers: int, only: str
 ) -> dict[str, Any]:
     from tubelet.evaluation.writing import PredictionsWriter
 
@@ -269,7 +269,8 @@ def main() -> None:
 
     shutil.rmtree(arguments.work, ignore_errors=True)
     files_of = {
-        size: make_clips(arguments.work / f"clips_{size[0]}", arguments.clips, size, arguments.seed) for size in SIZES
+        size: make_clips(arguments.work / f"clips_{size[0]}", arguments.clips, size, arguments.seed)
+        for size in {case.size for case in CASES if arguments.only in case.name}
     }
     load_before = os.getloadavg()[0]
     results = measure(files_of, arguments.work, arguments.rounds, arguments.workers, arguments.only)
