@@ -198,7 +198,7 @@ class EfficientNetLite(nn.Module):
         """A copy for inference whose normalisations are folded into its convolutions: the same but for rounding.
 
         The copy is in evaluation mode, its parameters take no gradients, and its weights lie in memory as convolutions
-        on a CPU want them. More than twice as fast there.
+        on a CPU want them, so it is faster there (benchmarks/reports/frame_backbone.json).
         """
         out = copy.deepcopy(self).eval().requires_grad_(False)
         for module in out.modules():
