@@ -139,9 +139,11 @@ class Clips(Dataset[torch.Tensor]):
         if self.name != "transformers":
             return torch.from_numpy(READERS[self.name](path, first))
         if self.processor is None:
-            from transformers import VideoMAEImageProcessor, logging
+            from transformers.utils import logging
 
-            logging.set_verbosity_error()  # that it works without torchvision
+            logging.set_verbosity_error()  # else it says at the import that torchvision is not there
+            from transformers import VideoMAEImageProcessor
+
             self.processor = VideoMAEImageProcessor(image_mean=MEAN, image_std=STD)
         values = self.processor(all_up_to_the_last(path, first), return_tensors="pt")["pixel_values"]
         return values[0].transpose(0, 1)
