@@ -31,7 +31,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "names",
         nargs="*",
         metavar="NAME",
-        help="a name or group (recognition, motions, footage, all); default: recognition, as far as is possible",
+        help="a name or group (recognition, backbones, motions, footage, digits, all); default: recognition, as far as "
+        "is possible",
     )
     verify = actions.add_parser("verify", help="read files in the cache and compare their checksums")
     verify.add_argument("names", nargs="*", metavar="NAME", help="a name or group; default: all that is in the cache")

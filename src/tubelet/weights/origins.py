@@ -148,8 +148,8 @@ class Weights:
         licence: SPDX name, as its package declares it.
         origin: Where it comes from.
         purpose: What it is for, in a few words.
-        group: "recognition" (needed to recognise), "motions" (needed to train the default model) or "footage" (demo and
-            tests).
+        group: "recognition" (needed to recognise), "backbones" (what training on clips starts from), "motions" (needed
+            to train the default model), "footage" (demo and tests) or "digits" (for synthetic clips).
         evidence: What was measured of it here, and where the figures are; empty for what is no model.
     """
 

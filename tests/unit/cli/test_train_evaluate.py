@@ -33,7 +33,7 @@ def tiny():
 def train(config, run):
     run.log(event="trained", lr=config.optim.lr, seed=config.seed)
 
-def evaluate(config, run):
+def evaluate(config, run, out):
     if not config.report:
         return 3
     failures = tuple(Failure(item=str(number), reason="lost") for number in range(config.num_missing))
@@ -76,8 +76,8 @@ def test_a_run_is_trained_resumed_and_evaluated(capsys: pytest.CaptureFixture[st
     assert main(["evaluate", "run"]) == 0
     out = capsys.readouterr().out
     assert "**tiny (2 of 2 items scored)**" in out
-    assert out.endswith("report: run/report.json\n")
-    assert Report.read("run/report.json").seed == 7
+    assert out.endswith("report: run/evaluation/report.json\n")
+    assert Report.read("run/evaluation/report.json").seed == 7
 
 
 def test_what_is_there_is_not_overwritten(capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,10 +86,10 @@ def test_what_is_there_is_not_overwritten(capsys: pytest.CaptureFixture[str]) ->
     assert "run already holds something" in capsys.readouterr().err
     assert main(["evaluate", "run"]) == 0
     assert main(["evaluate", "run"]) == 2
-    assert "run/report.json is there already; add --overwrite" in capsys.readouterr().err
+    assert "run/evaluation/report.json is there already; add --overwrite" in capsys.readouterr().err
     assert main(["evaluate", "run", "--overwrite"]) == 0
     assert main(["evaluate", "run", "--out", "elsewhere/deep"]) == 0
-    assert Report.read("elsewhere/deep/report.json") == Report.read("run/report.json")
+    assert Report.read("elsewhere/deep/report.json") == Report.read("run/evaluation/report.json")
 
 
 def test_an_incomplete_evaluation_exits_with_1(capsys: pytest.CaptureFixture[str]) -> None:
@@ -111,7 +111,7 @@ def test_an_incomplete_evaluation_exits_with_1(capsys: pytest.CaptureFixture[str
         (["train", "outside.run:tiny", "--out", "run", "--resume"], "run is not a run: it has no config.json"),
         (
             ["train", "outside", "--out", "run"],
-            "outside is a folder; training on your own clips is not there yet. Give",
+            "outside: there are no",
         ),
         (["train", "nothing:x", "--out", "run"], "no such method 'nothing'"),
         (["train", "outside.run:tinny", "--out", "run"], "has no recipe 'tinny'; did you mean 'tiny'?"),

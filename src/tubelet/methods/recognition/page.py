@@ -269,7 +269,8 @@ def _totals(sources: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     seen_s = sum(person.seen_s for person in people)
     unknown_s = sum(person.seconds.get(UNKNOWN, 0.0) for person in people)
     return {
-        "people": len(people),
+        "people": sum(person.track_id != 0 for person in people),
+        "scenes": sum(person.track_id == 0 for person in people),
         "seen_s": seen_s,
         "labelled": 0.0 if seen_s == 0 else 1 - unknown_s / seen_s,
         "labels": [label for label in _by_time(people) if label != UNKNOWN],

@@ -226,5 +226,5 @@ def _end_to_end(name: NetworkName, sampling: Sampling, *, lr: float, layer_decay
         augmentation=ClipAugmentation(scale=(0.4, 1.0), num_operations=2, magnitude=7.0, erasing_probability=0.25),
         optimizer=OptimizerConfig(lr=lr, weight_decay=0.05, num_warmup_steps=50),
         layer_decay=layer_decay,
-        evaluation=EvaluationConfig(num_views=5, batch_size=8),
+        evaluation=EvaluationConfig(num_views=5),
     )

@@ -15,10 +15,10 @@ import torch
 from tubelet.configs import from_json, to_json
 from tubelet.datasets.performances import LABELS
 from tubelet.errors import WeightsError
-from tubelet.methods.recognition import recipes, train
+from tubelet.methods.recognition import mocap_train, recipes, train
 from tubelet.methods.recognition.action_model import load_action_model
 from tubelet.methods.recognition.examples import Drawing, draw_examples
-from tubelet.methods.recognition.mocap_evaluate import evaluate
+from tubelet.methods.recognition.mocap_evaluate import evaluate_mocap
 from tubelet.methods.recognition.model_card import (
     CARD_FILE,
     DESCRIPTION,
@@ -85,7 +85,7 @@ def test_the_card_says_what_the_model_is(run: RunDirectory) -> None:
 
 
 def test_evaluation_reports_every_class(run: RunDirectory) -> None:
-    report = evaluate(TINY, run)
+    report = evaluate_mocap(TINY, run)
     assert report.num_scored == report.num_expected == TINY.num_validation
     assert {"frame_accuracy", "coverage", "expected_calibration_error", "none_labelled"} <= set(report.metrics)
     assert set(report.details["classes"]) == set(report.details["hold_out"]) == set(LABELS)
@@ -94,7 +94,7 @@ def test_evaluation_reports_every_class(run: RunDirectory) -> None:
 
 
 def test_examples_are_the_same_for_any_number_of_workers() -> None:
-    clips = train.load_motions()
+    clips = mocap_train.load_motions()
     drawing = Drawing(seed=3, seconds=4.0, views=2)
     one, two = (draw_examples(clips, drawing, 40, num_workers=workers) for workers in (1, 2))
     assert one.digest() == two.digest()
@@ -105,12 +105,12 @@ def test_examples_are_the_same_for_any_number_of_workers() -> None:
 
 
 def test_the_expected_shares_are_a_distribution() -> None:
-    shares = train.expected_shares()
+    shares = mocap_train.expected_shares()
     assert shares.sum() == pytest.approx(1)
     assert shares.min() > 0
     labels = np.repeat(np.arange(len(LABELS)), 10)
     labels = np.concatenate([labels, np.full(30, -1)])
-    drawn = labels[train.as_expected(labels, 0)]
+    drawn = labels[mocap_train.as_expected(labels, 0)]
     assert (drawn == LABELS.index("walk")).mean() == pytest.approx(0.42 * 0.9, abs=0.02)
     assert (drawn < 0).mean() == pytest.approx(0.1, abs=0.02)
 

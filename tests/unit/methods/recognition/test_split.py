@@ -9,7 +9,7 @@ from tubelet.datasets.everyday import draw_stance
 from tubelet.datasets.gait import walk
 from tubelet.datasets.mocap import LABEL_OF_CLIP, Motion
 from tubelet.datasets.performances import Script, leg_share, split_in_time
-from tubelet.methods.recognition import recipes, split, train
+from tubelet.methods.recognition import mocap_train, recipes, split
 from tubelet.methods.recognition.examples import Drawing, allowed_views, draw_examples, view_deg
 
 HELD_OUT = recipes.mocap_skeleton_held_out()
@@ -17,7 +17,7 @@ HELD_OUT = recipes.mocap_skeleton_held_out()
 
 @pytest.fixture(scope="module")
 def clips() -> list[Motion]:
-    return train.load_motions()
+    return mocap_train.load_motions()
 
 
 def drawn(clips: list[Motion], drawing: Drawing) -> set[str]:

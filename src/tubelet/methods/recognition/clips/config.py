@@ -98,7 +98,7 @@ class EvaluationConfig:
     split: Literal["train", "val", "test"] = "test"
     num_views: int = 2
     num_crops: Literal[1, 3] = 1
-    batch_size: int = 16
+    batch_size: int = 8
     robustness: bool = False
 
     def __post_init__(self) -> None:
