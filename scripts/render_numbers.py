@@ -186,7 +186,61 @@ def memory() -> str:
     return table(["video", "peak memory"], rows)
 
 
+_RECIPES = {
+    "fusion": "pictures and body landmarks together",
+    "skeleton": "body landmarks, from the shipped model",
+    "skeleton_from_nothing": "body landmarks, from nothing",
+    "frames": "pictures",
+    "frames_from_people": "pictures, from the model of the people set",
+    "single_frame": "the middle picture alone",
+}
+
+
+def clip_table(sets: list[str]) -> str:
+    """Accuracy of every recipe on the test clips of some sets, with what guessing would get."""
+    rows = []
+    for recipe, said in _RECIPES.items():
+        cells = []
+        for name in sets:
+            path = REPORTS / f"clips_{name}_{recipe}.json"
+            cells.append(share(load(path.stem)["metrics"]["top1"]) if path.exists() else "")
+        if any(cells):
+            rows.append([said, *cells])
+    metrics = {name: load(f"clips_{name}_frames")["metrics"] for name in sets}
+    for metric, said in (("majority_class", "always the most frequent class"), ("chance", "chance")):
+        rows.append([said, *(share({**metrics[name][metric], "low": None}) for name in sets)])
+    return table(["right, of the test clips", *sets], rows)
+
+
+def verdicts(sets: list[str]) -> str:
+    """What the paired tests say, in their own words."""
+    lines = []
+    for name in sets:
+        for path in sorted(REPORTS.glob(f"clips_{name}_*_against_*.json")):
+            lines.append(f"- {name}: {load(path.stem)['details']['verdict']}")
+    return "\n" + "\n".join(lines) + "\n"
+
+
+def clip_sets() -> str:
+    """The drawn sets."""
+    return clip_table(["people", "glyphs"]) + verdicts(["people", "glyphs"])
+
+
+def clip_real() -> str:
+    """The clips cut out of real footage: right over all, and found of each class."""
+    text = clip_table(["real"]) + "\n"
+    recipes = [name for name in _RECIPES if (REPORTS / f"clips_real_{name}.json").exists()]
+    details = {name: load(f"clips_real_{name}")["details"]["per_class"] for name in recipes}
+    rows = []
+    for place, first in enumerate(details[recipes[0]]):
+        found = [details[name][place]["recall"] for name in recipes]
+        rows.append([f"{first['class']} ({first['num_clips']} clips)", *(share(metric) for metric in found)])
+    return text + table(["found of each class", *(_RECIPES[name] for name in recipes)], rows) + verdicts(["real"])
+
+
 RENDERERS = {
+    "clip_sets": clip_sets,
+    "clip_real": clip_real,
     "real_footage": real_footage,
     "evidence": evidence,
     "synthetic": synthetic,

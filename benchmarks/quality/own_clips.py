@@ -81,12 +81,26 @@ def train_all(name: str, clips: Path, work: Path, seed: int) -> None:
             run("evaluate", str(out))
         report = json.loads((out / "evaluation" / "report.json").read_text(encoding="utf-8"))
         report["details"].pop("mistakes", None)
-        report["details"]["train_s"] = seconds.get(recipe)
+        report["details"]["training"] = training_facts(out, name, recipe, seconds)
         report["command"] = f"python benchmarks/quality/own_clips.py {name} --work WORK --seed {seed}"
         write_json(REPORTS / f"clips_{name}_{recipe}.json", report)
     for first, second in COMPARED[name]:
         path = REPORTS / f"clips_{name}_{first}_against_{second}.json"
         run("compare", *(str(work / name / each) for each in (first, second)), "--out", str(path), "--overwrite")
+
+
+def training_facts(out: Path, name: str, recipe: str, seconds: dict[str, float]) -> dict[str, object]:
+    """How long the training took, and what its log says of speed, waiting and memory at the end."""
+    kept = out.parent / f"{recipe}_seconds.json"
+    if recipe in seconds:
+        write_json(kept, {"train_s": seconds[recipe]})
+    facts: dict[str, object] = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+    log = out / "log.jsonl"
+    steps = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines() if '"event": "step"' in line]
+    for key in ("data_wait_share", "clips_per_s", "peak_memory_mb"):
+        if steps and key in steps[-1]:
+            facts[key] = steps[-1][key]
+    return {"set": name, "recipe": recipe, **facts}
 
 
 def boxes_of(source: str) -> dict[str, list[tuple[float, list[float]]]]:

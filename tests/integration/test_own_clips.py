@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from published_models import publish
 
 from tubelet.cli.main import main
 from tubelet.methods.recognition.clips.model import load_card
@@ -195,3 +199,53 @@ def test_wrong_usage_says_what_to_do(
     small = ["--set", "num_workers=0", "--set", "network.weights=none"] if "--recipe" not in arguments else []
     assert main(["train", str(clips), "--out", str(tmp_path / "run"), *small, *arguments]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_published_model_is_adapted_and_kept_whole(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The run can be used where the model that it came from is gone."""
+    folder = tmp_path / "published"
+    folder.mkdir()
+    publish(folder, "videomae")
+    run = ["train", str(clips), "--out", str(tmp_path / "run"), "--recipe", "recognition:hub"]
+    run += ["--set", f"network.weights={folder}", "--set", "num_epochs=1", "--set", "sampling.step_s=none"]
+    assert main([*run, "--set", "num_workers=0", "--set", "num_threads=1"]) == 0
+    shutil.rmtree(folder)
+    card = load_card(tmp_path / "run")
+    assert card["published"]["family"] == "videomae"
+    assert main(["evaluate", str(tmp_path / "run"), "--set", "evaluation.num_views=1"]) == 0
+    video = next(clips.glob("test/up/*.mp4"))
+    capsys.readouterr()
+    assert main(["recognize", str(video), "--model", str(tmp_path / "run")]) == 0
+    assert "the whole picture" in capsys.readouterr().out
+
+
+def test_two_processes_train_one_model(clips: Path, tmp_path: Path) -> None:
+    """torchrun over the command: the same losses as one process with the same batch, and one run folder."""
+    settings = [*PIXELS, "--set", "optimizer.lr=1e-3", "--set", "augmentation.erasing_probability=0"]
+    assert main(["train", str(clips), "--out", str(tmp_path / "one"), *settings]) == 0
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "tubelet"]
+    child = subprocess.run(
+        [*command, "train", str(clips), "--out", str(tmp_path / "two"), *settings],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=240,
+    )
+    assert child.returncode == 0, child.stderr[-3000:]
+
+    def losses(run: Path) -> list[float]:
+        return [line["loss"] for line in RunDirectory(run).read_log() if line.get("event") == "step"]
+
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=2e-3)
+    assert main(["evaluate", str(tmp_path / "two")]) == 0
+
+
+def test_robustness_is_measured_beside_the_clean_pictures(place: Path, tmp_path: Path) -> None:
+    out = tmp_path / "worse"
+    assert main(["evaluate", str(place / "one"), "--robustness", "--out", str(out)]) == 0
+    report = json.loads((out / "robustness.json").read_text())
+    assert len(report["details"]["table"]) == 15
+    assert {"top1_clean", "top1_blur_1", "top1_compression_3"} <= set(report["metrics"])
+    assert "blur" in (out / "report.html").read_text()
