@@ -37,7 +37,7 @@ from tubelet.methods.recognition.clips.config import (
 from tubelet.methods.recognition.clips.data import open_data
 from tubelet.methods.recognition.clips.fusion import fused, load_share
 from tubelet.methods.recognition.clips.model import MODEL_FILE, ClipModel, load_clip_model
-from tubelet.methods.recognition.clips.skeleton import PEOPLE_FOLDER, clip_logits, people_of
+from tubelet.methods.recognition.clips.skeleton import clip_logits, people_of
 from tubelet.methods.recognition.model_card import WEIGHTS_FILE
 from tubelet.runs import Report, RunDirectory
 from tubelet.weights.archives import file_sha256
@@ -101,7 +101,7 @@ class _Predictor:
         if not isinstance(config, ClipConfig):
             folder = run.path / SKELETON_RUN if isinstance(config, FusionConfig) else run.path
             _require_finished(folder / WEIGHTS_FILE, run)
-            self._skeleton, self._people_folder = load_action_model(folder), folder / PEOPLE_FOLDER
+            self._skeleton = load_action_model(folder)
             labels = self._skeleton.labels
         if tuple(data.classes) != labels:
             raise DatasetError(
@@ -224,7 +224,7 @@ class _Predictor:
         settings = config.skeleton if isinstance(config, FusionConfig) else config
         if not isinstance(settings, SkeletonClipConfig):
             raise TypeError(f"{type(settings).__name__} has no people")
-        people = people_of(clips, settings, self._people_folder)
+        people = people_of(clips, settings)
         logits = clip_logits(self._skeleton.network, people)
         by_id = dict(zip([clip.id for clip in people.clips], logits, strict=True))
         failed = {failure.item: failure.reason for failure in people.failures}

@@ -16,7 +16,7 @@ from tubelet.methods.recognition.action_model import load_action_model
 from tubelet.methods.recognition.clips.config import FRAMES_RUN, FUSION_FILE, SKELETON_RUN, FusionConfig
 from tubelet.methods.recognition.clips.data import open_data
 from tubelet.methods.recognition.clips.model import load_clip_model
-from tubelet.methods.recognition.clips.skeleton import PEOPLE_FOLDER, clip_logits, people_of, train_skeleton
+from tubelet.methods.recognition.clips.skeleton import clip_logits, people_of, train_skeleton
 from tubelet.methods.recognition.clips.training import train_clips
 from tubelet.metrics.calibration import negative_log_likelihood
 from tubelet.runs import RunDirectory, write_json
@@ -35,7 +35,7 @@ def train_fusion(config: FusionConfig, run: RunDirectory) -> None:
     train_clips(frames, _inner(run, FRAMES_RUN, "recognition:frames", to_json(frames)))
     train_skeleton(skeleton, _inner(run, SKELETON_RUN, "recognition:skeleton", to_json(skeleton)))
     val = open_data(config.data).of("val")
-    people = people_of(val, skeleton, run.path / SKELETON_RUN / PEOPLE_FOLDER)
+    people = people_of(val, skeleton)
     by_person = dict(
         zip(
             [clip.id for clip in people.clips],

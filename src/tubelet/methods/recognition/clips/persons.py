@@ -20,6 +20,7 @@ from tubelet.methods.recognition.timeline import TrackRow
 from tubelet.people.detector import load_detector
 from tubelet.runs import Failure, Progress
 from tubelet.skeletons import BLAZEPOSE_33, BODY_13, convert
+from tubelet.weights import cache_dir
 
 _TIMEOUT_S = 600.0
 _CODE = "1"  # counts up when what is computed here changes
@@ -49,19 +50,18 @@ class _Task:
     end_s: float | None
 
 
-def find_people(
-    clips: Sequence[LabelledClip], *, detector: str, num_workers: int, cache_folder: Path
-) -> PersonSequences:
+def find_people(clips: Sequence[LabelledClip], *, detector: str, num_workers: int) -> PersonSequences:
     """The main person of each clip: who is seen in most moments, and of several the largest.
+
+    What was found is kept in tubelet's cache, so that a clip is looked at once for all trainings.
 
     Args:
         clips: Which clips.
         detector: Which person detector.
         num_workers: Processes.
-        cache_folder: Where results are kept, so that a clip is looked at once.
     """
     chosen = load_detector(detector).name
-    cache = FeatureCache(cache_folder, {"what": "main person", "detector": chosen, "code": _CODE})
+    cache = FeatureCache(cache_dir() / "people", {"what": "main person", "detector": chosen, "code": _CODE})
     found: dict[str, Float32[np.ndarray, "2 features time"] | None] = {}
     failures: dict[str, Failure] = {}
     todo = []

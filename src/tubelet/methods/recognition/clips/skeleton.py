@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,7 +32,6 @@ from tubelet.training.schedule import cosine
 from tubelet.training.seed import seed_everything, step_generator
 from tubelet.training.stopping import ValidationConfig
 
-PEOPLE_FOLDER = "people"
 _LEAST_FOUND = 0.5  # share of training clips in which somebody must be found
 _FEATURE_NOISE = 0.03
 _VALIDATIONS = 20  # in a training
@@ -65,7 +63,7 @@ def train_skeleton(config: SkeletonClipConfig, run: RunDirectory) -> None:
         raise DatasetError(
             f"{data.name}: clips have several labels; the skeleton network takes one. Use another recipe"
         )
-    train, val = (people_of(data.of(split), config, run.path / PEOPLE_FOLDER) for split in ("train", "val"))
+    train, val = (people_of(data.of(split), config) for split in ("train", "val"))
     _check_found(train, data)
     for failure in (*train.failures, *val.failures):
         run.log(event="failure", item=failure.item, reason=failure.reason)
@@ -97,9 +95,9 @@ def train_skeleton(config: SkeletonClipConfig, run: RunDirectory) -> None:
     save_action_model(run.path, _as_skeleton(trained), _card(config, data, calibration, len(train.clips)))
 
 
-def people_of(clips: ClipSet, config: SkeletonClipConfig, cache_folder: Path) -> PersonSequences:
-    """The main persons of a split, looked for once and kept in the run's folder."""
-    return find_people(clips.clips, detector=config.detector, num_workers=config.num_workers, cache_folder=cache_folder)
+def people_of(clips: ClipSet, config: SkeletonClipConfig) -> PersonSequences:
+    """The main persons of a split."""
+    return find_people(clips.clips, detector=config.detector, num_workers=config.num_workers)
 
 
 def build_skeleton(config: SkeletonClipConfig, num_classes: int) -> SkeletonTCN:
