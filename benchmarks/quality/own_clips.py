@@ -32,6 +32,13 @@ LABELS = Path(__file__).parent / "real_footage"
 REPORTS = Path(__file__).resolve().parents[1] / "reports"
 PEOPLE = "sit_down,stand_up,jumping_jack,wave,walk,bend_over,kick,punch,dance,getup"
 FROM_NOTHING = ["--set", "pretrained=false"]
+SIDES = ["--set", "augmentation.mirror=false"]
+SMALL = [
+    *("--set", "network.name=x3d_xs", "--set", "sampling.size_px=64", "--set", "sampling.num_frames=8"),
+    *("--set", "sampling.step_s=none", "--set", "augmentation.scale=[0.8,1.0]", "--set", "evaluation.num_views=1"),
+    *("--set", "augmentation.num_operations=0", "--set", "augmentation.erasing_probability=0"),
+    *("--set", "num_epochs=40", "--set", "batch_size=16"),
+]
 RECIPES = {
     "people": {
         "frames": ["recognition:frames"],
@@ -40,7 +47,11 @@ RECIPES = {
         "skeleton_from_nothing": ["recognition:skeleton", *FROM_NOTHING],
         "fusion": ["recognition:fusion"],
     },
-    "glyphs": {"frames": ["recognition:frames"], "single_frame": ["recognition:single_frame"]},
+    "glyphs": {
+        "frames": ["recognition:frames", *SIDES],
+        "single_frame": ["recognition:single_frame", *SIDES],
+        "end_to_end": ["recognition:x3d_s", *SIDES, *SMALL],
+    },
     "real": {
         "frames": ["recognition:frames"],
         "frames_from_people": ["recognition:frames", "--set", "network.weights={people}/frames"],
@@ -50,7 +61,7 @@ RECIPES = {
 }
 COMPARED = {
     "people": [("frames", "single_frame"), ("skeleton", "frames"), ("fusion", "skeleton")],
-    "glyphs": [("frames", "single_frame")],
+    "glyphs": [("frames", "single_frame"), ("end_to_end", "frames")],
     "real": [("frames_from_people", "frames"), ("skeleton", "skeleton_from_nothing")],
 }
 # Real clips: which label a stretch of the footage is filed under. A man who keeps his balance on a beam is "balance".

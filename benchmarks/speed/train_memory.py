@@ -22,11 +22,12 @@ REPORT = Path(__file__).resolve().parents[1] / "reports" / "train_memory.json"
 SETTINGS = [
     *("--set", "network.weights=none", "--set", "sampling.size_px=32", "--set", "sampling.num_frames=4"),
     *("--set", "num_epochs=1", "--set", "num_cached_views=1", "--set", "num_threads=1"),
+    *("--set", "augmentation.mirror=false"),
 ]
 PIXELS = [
     *("--recipe", "recognition:vit_small", "--set", "network.name=vit_tiny", "--set", "sampling.size_px=32"),
     *("--set", "sampling.num_frames=4", "--set", "sampling.step_s=none", "--set", "num_epochs=1"),
-    *("--set", "num_threads=1", "--set", "evaluation.num_views=1"),
+    *("--set", "num_threads=1", "--set", "evaluation.num_views=1", "--set", "augmentation.mirror=false"),
 ]
 
 

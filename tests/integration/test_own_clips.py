@@ -22,11 +22,13 @@ TINY = [
     *("--set", "network.weights=none", "--set", "sampling.size_px=32", "--set", "sampling.num_frames=8"),
     *("--set", "num_epochs=6", "--set", "num_cached_views=1", "--set", "num_workers=0", "--set", "num_threads=1"),
     *("--set", "optimizer.lr=3e-3", "--set", "optimizer.num_warmup_steps=2"),
+    *("--set", "augmentation.mirror=false"),
 ]
 PIXELS = [
     *("--recipe", "recognition:vit_small", "--set", "network.name=vit_tiny", "--set", "sampling.size_px=16"),
     *("--set", "sampling.num_frames=4", "--set", "sampling.step_s=none", "--set", "num_epochs=1"),
     *("--set", "num_workers=0", "--set", "num_threads=1", "--set", "evaluation.num_views=1"),
+    *("--set", "augmentation.mirror=false"),
 ]
 
 
@@ -183,6 +185,8 @@ def test_one_batch_is_learned_by_heart_or_not(clips: Path, capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (["--set", "augmentation.mirror=true"], "'left' and 'right' are mirror images of each other"),
+        (["--recipe", "recognition:skeleton"], "give --set mirror=false"),
         (["--recipe", "recognition:frams"], "has no recipe 'frams'; did you mean 'frames'"),
         (["--set", "sampling.sise_px=2"], "did you mean 'size_px'"),
         (["--set", "mixup_alpha=0.5"], "mixup_alpha and cutmix_alpha mix pictures"),
@@ -197,6 +201,8 @@ def test_wrong_usage_says_what_to_do(
     clips: Path, tmp_path: Path, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     small = ["--set", "num_workers=0", "--set", "network.weights=none"] if "--recipe" not in arguments else []
+    if not any("mirror" in argument for argument in arguments) and "recognition:skeleton" not in arguments:
+        small += ["--set", "augmentation.mirror=false"]
     assert main(["train", str(clips), "--out", str(tmp_path / "run"), *small, *arguments]) == 2
     assert said in capsys.readouterr().err
 
@@ -209,7 +215,16 @@ def test_a_published_model_is_adapted_and_kept_whole(
     folder.mkdir()
     publish(folder, "videomae")
     run = ["train", str(clips), "--out", str(tmp_path / "run"), "--recipe", "recognition:hub"]
-    run += ["--set", f"network.weights={folder}", "--set", "num_epochs=1", "--set", "sampling.step_s=none"]
+    run += [
+        "--set",
+        "augmentation.mirror=false",
+        "--set",
+        f"network.weights={folder}",
+        "--set",
+        "num_epochs=1",
+        "--set",
+        "sampling.step_s=none",
+    ]
     assert main([*run, "--set", "num_workers=0", "--set", "num_threads=1"]) == 0
     shutil.rmtree(folder)
     card = load_card(tmp_path / "run")

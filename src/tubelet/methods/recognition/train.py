@@ -36,13 +36,18 @@ def check(config: MocapSkeletonConfig | ClipConfig | SkeletonClipConfig | Fusion
     """
     if isinstance(config, MocapSkeletonConfig):
         return
-    from tubelet.methods.recognition.clips.data import open_data
+    from tubelet.methods.recognition.clips.data import open_data, require_no_sides
     from tubelet.training.precision import find_device
 
-    open_data(config.data)
+    data = open_data(config.data)
     pictures = config.frames if isinstance(config, FusionConfig) else config
     if isinstance(pictures, ClipConfig):
         find_device(pictures.device)
+        if pictures.augmentation.mirror:
+            require_no_sides(data, "augmentation.mirror" if pictures is config else "frames.augmentation.mirror")
+    people = config.skeleton if isinstance(config, FusionConfig) else config
+    if isinstance(people, SkeletonClipConfig) and people.mirror:
+        require_no_sides(data, "mirror" if people is config else "skeleton.mirror")
 
 
 def overfit_one_batch(config: ClipConfig) -> str:

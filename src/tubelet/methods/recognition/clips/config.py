@@ -211,6 +211,7 @@ class SkeletonClipConfig:
         window: Frames (15 a second) of each clip in a step.
         optimizer: Learning rate, weight decay, warm-up.
         channels, dropout: Of the network; the shipped one's are needed to start from it.
+        mirror: Whether mirror images of people are as good as themselves. Off where a class names a side.
         label_smoothing: Share of the target spread over all classes.
         patience: Validations without progress after which training stops; None trains to the end.
         greatest_risk: Share of labelled validation clips that may be wrong; the threshold for abstaining follows.
@@ -231,6 +232,7 @@ class SkeletonClipConfig:
     )
     channels: int = 72
     dropout: float = 0.2
+    mirror: bool = True
     label_smoothing: float = 0.05
     patience: int | None = None
     greatest_risk: float = 0.1

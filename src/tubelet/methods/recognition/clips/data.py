@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, get_args
 
@@ -34,6 +35,28 @@ def open_data(config: DataConfig) -> ClipSet:
     chosen: Format = next(name for name in get_args(Format) if name == config.format)
     clips = open_clips(config.path, format=chosen, annotations=config.annotations, fold=config.fold)
     return with_splits(clips.without(quarantined(config, clips)), seed=config.split_seed)
+
+
+def require_no_sides(clips: ClipSet, setting: str) -> None:
+    """See that no two classes are each other's mirror image, for a training that mirrors clips.
+
+    Args:
+        clips: With the classes.
+        setting: What switches mirroring off.
+
+    Raises:
+        ConfigError: Two classes differ in a side alone: a mirrored clip of one would be learned as the other.
+    """
+    for name in clips.classes:
+        words = re.split(r"([^a-zA-Z]+)", name.lower())
+        if "left" not in words:
+            continue
+        other = "".join("right" if word == "left" else word for word in words)
+        if other in {each.lower() for each in clips.classes}:
+            raise ConfigError(
+                f"the classes {name!r} and {other!r} are mirror images of each other, and training mirrors clips, "
+                f"which would teach it to mistake them; give --set {setting}=false"
+            )
 
 
 def quarantined(config: DataConfig, clips: ClipSet) -> set[str]:

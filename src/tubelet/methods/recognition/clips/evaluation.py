@@ -225,7 +225,7 @@ class _Predictor:
         if not isinstance(settings, SkeletonClipConfig):
             raise TypeError(f"{type(settings).__name__} has no people")
         people = people_of(clips, settings)
-        logits = clip_logits(self._skeleton.network, people)
+        logits = clip_logits(self._skeleton.network, people, mirror=settings.mirror)
         by_id = dict(zip([clip.id for clip in people.clips], logits, strict=True))
         failed = {failure.item: failure.reason for failure in people.failures}
         if isinstance(config, FusionConfig):

@@ -39,7 +39,7 @@ def train_fusion(config: FusionConfig, run: RunDirectory) -> None:
     by_person = dict(
         zip(
             [clip.id for clip in people.clips],
-            clip_logits(load_action_model(run.path / SKELETON_RUN).network, people),
+            clip_logits(load_action_model(run.path / SKELETON_RUN).network, people, mirror=skeleton.mirror),
             strict=True,
         )
     )

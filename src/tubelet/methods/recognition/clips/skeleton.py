@@ -83,13 +83,13 @@ def train_skeleton(config: SkeletonClipConfig, run: RunDirectory) -> None:
         ),
         config=LoopConfig(num_steps=num_steps, log_every=10, checkpoint_every=max(1, num_steps // 4)),
         run=run,
-        validate=lambda model, _: validate(_as_skeleton(model), val),
+        validate=lambda model, _: validate(_as_skeleton(model), val, mirror=config.mirror),
         validation=ValidationConfig(
             every=max(1, num_steps // _VALIDATIONS), metric="loss", goal="min", patience=config.patience
         ),
         num_examples_per_epoch=len(train.clips),
     )
-    logits = clip_logits(_as_skeleton(trained), val)
+    logits = clip_logits(_as_skeleton(trained), val, mirror=config.mirror)
     calibration = calibrate(logits, _labels(val), greatest_risk=config.greatest_risk)
     run.log(event="calibrated", temperature=calibration.temperature, min_score=calibration.min_score)
     save_action_model(run.path, _as_skeleton(trained), _card(config, data, calibration, len(train.clips)))
@@ -119,16 +119,24 @@ def build_skeleton(config: SkeletonClipConfig, num_classes: int) -> SkeletonTCN:
     return network
 
 
-def clip_logits(network: SkeletonTCN, people: PersonSequences) -> Float32[np.ndarray, "clips classes"]:
-    """Log of the mean over a person's known frames of the class probabilities; the mean of both mirror images.
+def clip_logits(
+    network: SkeletonTCN, people: PersonSequences, *, mirror: bool = True
+) -> Float32[np.ndarray, "clips classes"]:
+    """Log of the mean over a person's known frames of the class probabilities.
 
     A clip in which nobody was found has equal logits.
+
+    Args:
+        network: The network.
+        people: The main person of each clip.
+        mirror: Take the mean with that of the mirror image.
     """
     network.eval()
     out = np.full((len(people.clips), network.num_classes), -math.log(network.num_classes), np.float32)
     with torch.inference_mode():
         for row, pair in enumerate(people.features):
-            found = [_mean_probability(network, person) for person in pair if known_frames(person).any()]
+            shown = pair if mirror else pair[:1]
+            found = [_mean_probability(network, person) for person in shown if known_frames(person).any()]
             if found:
                 out[row] = np.log(np.maximum(np.mean(found, axis=0), 1e-8))
     return out
@@ -143,9 +151,9 @@ def _mean_probability(
     return mean
 
 
-def validate(network: SkeletonTCN, people: PersonSequences) -> Mapping[str, float]:
+def validate(network: SkeletonTCN, people: PersonSequences, *, mirror: bool) -> Mapping[str, float]:
     """Loss and accuracy on clips."""
-    logits, labels = clip_logits(network, people), _labels(people)
+    logits, labels = clip_logits(network, people, mirror=mirror), _labels(people)
     return {
         "loss": float(-logits[np.arange(len(labels)), labels].mean()),
         "top1": top_k(logits, labels),
@@ -171,7 +179,7 @@ def _batch(people: PersonSequences, order: EpochOrder, config: SkeletonClipConfi
     places = [item.index for item in order.at(step)]
     features = np.zeros((len(places), NUM_FEATURES, config.window), np.float32)
     for row, place in enumerate(places):
-        person = people.features[place][int(rng.integers(2))]
+        person = people.features[place][int(rng.integers(2)) if config.mirror else 0]
         room = person.shape[1] - config.window
         start = int(rng.integers(0, room + 1)) if room > 0 else 0
         part = person[:, start : start + config.window]
