@@ -116,9 +116,7 @@ class _Stem(nn.Module):
         self.norm = nn.BatchNorm3d(_STEM_WIDTH)
 
     def forward(self, x: Float[Tensor, "batch channels time height width"]) -> Tensor:
-        # Few channels: here the kernels for channels outermost are the quicker ones.
-        x = normalised(self.conv.conv_t(x.contiguous()), self.conv.conv_xy, self.norm).relu_()
-        return channels_innermost(x)
+        return normalised(convolved(x, self.conv.conv_t), self.conv.conv_xy, self.norm).relu_()
 
 
 class _PooledProjection(nn.Module):
@@ -202,7 +200,7 @@ class X3D(nn.Module):
 
     def features(self, video: Float[Tensor, "batch 3 time height width"]) -> Float[Tensor, "batch features"]:
         """What the classifier sees."""
-        x = video
+        x = channels_innermost(video)
         for block in self.blocks[:-1]:
             x = block(x)
         pooled: Tensor = self.blocks[-1].pool(x)  # type: ignore[operator]
