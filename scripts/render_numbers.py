@@ -191,7 +191,6 @@ _RECIPES = {
     "skeleton": "body landmarks, from the shipped model",
     "skeleton_from_nothing": "body landmarks, from nothing",
     "frames": "pictures, frozen image network",
-    "end_to_end": "pictures, X3D-XS end to end from nothing",
     "frames_from_people": "pictures, from the model of the people set",
     "single_frame": "the middle picture alone",
 }

@@ -33,12 +33,6 @@ REPORTS = Path(__file__).resolve().parents[1] / "reports"
 PEOPLE = "sit_down,stand_up,jumping_jack,wave,walk,bend_over,kick,punch,dance,getup"
 FROM_NOTHING = ["--set", "pretrained=false"]
 SIDES = ["--set", "augmentation.mirror=false"]
-SMALL = [
-    *("--set", "network.name=x3d_xs", "--set", "sampling.size_px=64", "--set", "sampling.num_frames=8"),
-    *("--set", "sampling.step_s=none", "--set", "augmentation.scale=[0.8,1.0]", "--set", "evaluation.num_views=1"),
-    *("--set", "augmentation.num_operations=0", "--set", "augmentation.erasing_probability=0"),
-    *("--set", "num_epochs=40", "--set", "batch_size=16"),
-]
 RECIPES = {
     "people": {
         "frames": ["recognition:frames"],
@@ -50,7 +44,6 @@ RECIPES = {
     "glyphs": {
         "frames": ["recognition:frames", *SIDES],
         "single_frame": ["recognition:single_frame", *SIDES],
-        "end_to_end": ["recognition:x3d_s", *SIDES, *SMALL],
     },
     "real": {
         "frames": ["recognition:frames"],
@@ -61,7 +54,7 @@ RECIPES = {
 }
 COMPARED = {
     "people": [("frames", "single_frame"), ("skeleton", "frames"), ("fusion", "skeleton")],
-    "glyphs": [("frames", "single_frame"), ("end_to_end", "frames")],
+    "glyphs": [("frames", "single_frame")],
     "real": [("frames_from_people", "frames"), ("skeleton", "skeleton_from_nothing")],
 }
 # Real clips: which label a stretch of the footage is filed under. A man who keeps his balance on a beam is "balance".
@@ -98,6 +91,9 @@ def train_all(name: str, clips: Path, work: Path, seed: int) -> None:
     for first, second in COMPARED[name]:
         path = REPORTS / f"clips_{name}_{first}_against_{second}.json"
         run("compare", *(str(work / name / each) for each in (first, second)), "--out", str(path), "--overwrite")
+        report = json.loads(path.read_text(encoding="utf-8"))
+        report["command"] = f"python benchmarks/quality/own_clips.py {name} --work WORK --seed {seed}"
+        write_json(path, report)
 
 
 def training_facts(out: Path, name: str, recipe: str, seconds: dict[str, float]) -> dict[str, object]:
@@ -150,7 +146,9 @@ def stretches() -> Iterator[tuple[str, str, float, float, list[float], str, str]
             begin, end = float(edges[part]), float(edges[part + 1])
             # One half of each person's time, or two of four views of the beam, are for training.
             is_first = row["source"] in ("cam01.mp4", "cam03.mp4") if "cam" in row["source"] else part < count / 2
-            name = f"{Path(row['source']).stem}_{row['track_id']}"
+            # The views of the beam show one performance: one group.
+            stem = "beam" if "cam" in row["source"] else Path(row["source"]).stem
+            name = f"{stem}_{row['track_id']}"
             yield row["source"], label, begin, end, region(own, begin, end), "train" if is_first else "test", name
     with (LABELS / "moments.csv").open(encoding="utf-8", newline="") as file:
         moments = [row for row in csv.DictReader(file) if row["source"] == "vtest.avi"]
@@ -162,7 +160,7 @@ def stretches() -> Iterator[tuple[str, str, float, float, list[float], str, str]
         box = street[row["person_id"]][0][1]
         split = "train" if time_s in DEVELOPMENT_S else "test"
         start_s = max(0.0, time_s - STREET_HALF_S)
-        yield "vtest.avi", row["label"], start_s, time_s + STREET_HALF_S, box, split, f"vtest_{row['person_id']}"
+        yield "vtest.avi", row["label"], start_s, time_s + STREET_HALF_S, box, split, f"vtest_at_{time_s * 10:.0f}"
 
 
 def cut_real(folder: Path, vtest: Path) -> None:

@@ -58,7 +58,8 @@ def test_the_run_holds_model_log_and_evaluation(place: Path, clips: Path) -> Non
     log = RunDirectory(place / "one").read_log()
     assert next(line for line in log if line.get("event") == "data")["split_rule"]
     steps = [line for line in log if line.get("event") == "step"]
-    assert steps[-1]["loss"] < steps[0]["loss"] * 1.2
+    assert len(steps) >= 1
+    assert all(0 < step["loss"] < 3 for step in steps)
     names = {path.name for path in (place / "one" / "evaluation").iterdir()}
     assert {"report.json", "report.html", "predictions.jsonl", "confusion.svg", "confusion.csv"} <= names
     report = Report.read(place / "one" / "evaluation" / "report.json")
@@ -105,7 +106,9 @@ def test_runs_are_compared(
     assert main(["compare", str(place / "one"), str(tmp_path / "two"), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["num_scored"] == 16
-    assert abs(report["metrics"]["difference"]["value"]) <= 1
+    one, two = (Report.read(run / "evaluation" / "report.json") for run in (place / "one", tmp_path / "two"))
+    difference = (one.metrics["top1"].value or 0) - (two.metrics["top1"].value or 0)
+    assert report["metrics"]["difference"]["value"] == pytest.approx(difference)
 
 
 def test_a_killed_training_goes_on_to_the_same_weights(
@@ -134,9 +137,78 @@ def test_what_belongs_to_the_training_cannot_change_later(
     assert main(["synth", str(other), "--kind", "glyphs", "--classes", "2", "--clips", "8", "--workers", "1"]) == 0
     assert main(["evaluate", str(place / "one"), "--data", str(other), "--out", str(tmp_path / "e")]) == 2
     assert "has the classes left, right and the model of" in capsys.readouterr().err
-    (other / "train" / "left" / "more.mp4").write_bytes(next(other.glob("train/left/*.mp4")).read_bytes())
     assert main(["evaluate", str(place / "one")]) == 2
     assert "is there already; add --overwrite" in capsys.readouterr().err
+    assert main(["evaluate", str(place / "one"), "--set", "data.split_seed=1", "--out", str(tmp_path / "e")]) == 2
+    assert "data.split_seed belongs to the training" in capsys.readouterr().err
+    assert main(["evaluate", str(place / "one"), "--set", "evaluation.num_crops=3", "--out", str(tmp_path / "f")]) == 2
+    assert "evaluation.num_crops is 3" in capsys.readouterr().err
+
+
+def test_an_evaluation_is_replaced_by_one_with_other_settings(place: Path, tmp_path: Path) -> None:
+    out = tmp_path / "again"
+    assert main(["evaluate", str(place / "one"), "--out", str(out)]) == 0
+    assert (
+        main(["evaluate", str(place / "one"), "--out", str(out), "--overwrite", "--set", "evaluation.num_views=3"]) == 0
+    )
+    header = json.loads((out / "predictions.jsonl").read_text().split("\n")[0])
+    assert header["protocol"]["num_clips"] == 3
+
+
+def test_clips_of_training_never_come_into_the_test(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Splits are made once, by the training: what is added later moves nothing, and quarantine hides nothing."""
+    monkeypatch.setenv("TUBELET_CACHE", str(tmp_path / "cache"))
+    flat = tmp_path / "flat"
+    for file in sorted(clips.glob("*/*/*.mp4")):
+        (flat / file.parent.name).mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, flat / file.parent.name / file.name)
+    assert main(["train", str(flat), "--out", str(tmp_path / "run"), *TINY, "--set", "num_epochs=1"]) == 0
+    splits = json.loads((tmp_path / "run" / "clips.json").read_text())["clips"]
+    tested = {name for name, split in splits.items() if split == "test"}
+    for number in range(6):
+        shutil.copy(next(flat.glob("left/*.mp4")), flat / "left" / f"later{number}.mp4")
+    assert main(["evaluate", str(tmp_path / "run")]) == 0
+    predictions = (tmp_path / "run" / "evaluation" / "predictions.jsonl").read_text().split("\n")[1:-1]
+    assert {json.loads(line)["id"] for line in predictions} == tested
+    assert "6 clips were added since" in capsys.readouterr().out
+
+    assert main(["evaluate", str(tmp_path / "run"), "--data", str(clips), "--out", str(tmp_path / "given")]) == 0
+    other = tmp_path / "other"
+    for name in ("down", "left", "right", "up"):
+        (other / name).mkdir(parents=True)
+        shutil.copy(next(clips.glob(f"test/{name}/*.mp4")), other / name / "one.mp4")
+    assert main(["evaluate", str(tmp_path / "run"), "--data", str(other), "--out", str(tmp_path / "all")]) == 0
+    report = Report.read(tmp_path / "all" / "report.json")
+    assert report.num_scored == 4
+    assert "temperature" not in report.metrics
+
+
+def test_people_are_learned_alone_and_with_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The skeleton recipe and the fusion of both, on drawn people whom the real detector finds."""
+    people = tmp_path / "people"
+    assert main(["synth", str(people), "--classes", "jumping_jack,walk", "--clips", "8"]) == 0
+    run = tmp_path / "run"
+    settings = ["--set", "frames.network.weights=none", "--set", "frames.sampling.size_px=32"]
+    settings += ["--set", "frames.sampling.num_frames=4", "--set", "frames.num_epochs=1"]
+    settings += ["--set", "skeleton.num_epochs=8", "--set", "frames.num_cached_views=1"]
+    assert main(["train", str(people), "--recipe", "recognition:fusion", "--out", str(run), *settings]) == 0
+    assert main(["evaluate", str(run)]) == 0
+    fused = Report.read(run / "evaluation" / "report.json")
+    assert fused.num_scored == fused.num_expected == 4
+    assert main(["evaluate", str(run / "skeleton")]) == 0
+    alone = Report.read(run / "skeleton" / "evaluation" / "report.json").metrics["top1"].value
+    assert alone is not None
+    assert alone >= 0.75  # the shipped model knows these two
+    capsys.readouterr()
+    video = next(people.glob("test/walk/*.mp4"))
+    assert main(["recognize", str(video), "--model", str(run)]) == 2
+    assert "holds two models that judge whole clips together" in capsys.readouterr().err
+    assert main(["recognize", str(video), "--model", str(run / "skeleton"), "--json"]) == 0
+    source = json.loads(capsys.readouterr().out)["sources"][0]
+    assert source["model"]["labels"] == ["jumping_jack", "walk"]
+    assert [track["track_id"] for track in source["tracks"]][:1] == [1]
 
 
 def test_a_training_goes_on_with_the_same_clips_only(
@@ -173,6 +245,11 @@ def test_broken_clips_are_counted_and_quarantined_ones_left_out(
     assert main(["train", str(copy), "--out", str(tmp_path / "again"), *TINY, *one]) == 0
     assert not [line for line in RunDirectory(tmp_path / "again").read_log() if line.get("event") == "failure"]
     assert load_card(tmp_path / "again")["data"]["num_clips"] == {"train": 39, "val": 8, "test": 15}
+    capsys.readouterr()
+    assert main(["evaluate", str(tmp_path / "again")]) == 1  # the broken clip of the test is missing, not forgotten
+    out = capsys.readouterr().out
+    assert "15 of 16" in out
+    assert "in quarantine: " in out
 
 
 def test_one_batch_is_learned_by_heart_or_not(clips: Path, capsys: pytest.CaptureFixture[str]) -> None:

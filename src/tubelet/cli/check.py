@@ -143,9 +143,13 @@ def _next(result: CheckResult, data: str) -> str:
     from tubelet.datasets.check.findings import counted
 
     number = len(result.quarantined)
+    is_elsewhere = number and str(result.out.resolve()) != os.path.realpath(
+        data if os.path.isdir(data) else os.path.dirname(data)
+    )
+    named = f" --set data.quarantine={result.out / 'quarantine.jsonl'}" if is_elsewhere else ""
     left_out = f"Training will leave out {counted(number, 'clip')}." if number else "Training will use every clip."
     return (
         f"{left_out}\nreport: {result.out / 'check.html'}\n"
         f"next:   {'' if result.is_clean else 'mend what is above, check again, then '}"
-        f"tubelet train {data} --out runs/first"
+        f"tubelet train {data} --out runs/first{named}"
     )

@@ -55,6 +55,9 @@ def run(arguments: argparse.Namespace) -> int:
     config = override(config, _settings(arguments))
     measure = recipe.action("evaluate")
     report_path.parent.mkdir(parents=True, exist_ok=True)
+    if report_path.exists():  # to be replaced: what it was made from goes too, or the new one would go on from it
+        for old in (report_path, *report_path.parent.glob("predictions*.jsonl")):
+            old.unlink()
     report = measure(config, directory, report_path.parent)
     if not isinstance(report, Report):
         raise ConfigError(f"{recipe.name}: evaluate returned {type(report).__name__}; it must return a Report")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -95,7 +96,11 @@ def run(arguments: argparse.Namespace) -> int:
     if is_recipe and arguments.recipe is not None:
         raise ConfigError(f"{arguments.what} is a recipe; --recipe goes with a folder of clips")
     recipe = find_recipe(arguments.what if is_recipe else arguments.recipe or _recipe_of(arguments) or CLIP_RECIPE)
-    settings = list(arguments.settings) if is_recipe else [f"data.path={arguments.what}", *arguments.settings]
+    settings = (
+        list(arguments.settings)
+        if is_recipe
+        else [f"data.path={os.path.normpath(arguments.what)}", *arguments.settings]
+    )
     for name in ("seed", "device"):
         if getattr(arguments, name) is not None:
             settings.append(f"{name}={getattr(arguments, name)}")

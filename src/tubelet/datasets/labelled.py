@@ -109,7 +109,10 @@ class ClipSet:
         found = tuple(clip for clip in self.clips if clip.split == split)
         if not found:
             there = sorted({str(clip.split) for clip in self.clips})
-            raise DatasetError(f"{self.name} has no clips in split {split!r}; it has {', '.join(there) or 'no clips'}")
+            raise DatasetError(
+                f"{self.name} has no clips in split {split!r}; it has {', '.join(there) or 'no clips'}. "
+                f"Add some, or evaluate another one with --split"
+            )
         return replace(self, clips=found)
 
     def without(self, ids: Collection[str]) -> ClipSet:

@@ -274,7 +274,7 @@ class ClipLoader:
 
     def _require_enough(self, step: int, num_read: int, failures: Sequence[FailedClip]) -> None:
         num_failed, num_seen = len(self.failures), len(self._seen)
-        if num_read > 0 and self._limit.allows(num_failed, num_seen):
+        if self._limit.allows(num_failed, num_seen):
             return
         if num_read == 0:
             what, shown = f"none of the {len(failures)} clips of step {step} can be read", failures

@@ -100,6 +100,11 @@ class Recognizer:
         self._people: _People | None = None
         if str(model) != "default" and is_clip_model(model):
             self._scene = load_clip_model(model, device=device)
+            if self._scene.is_multi_label:
+                raise ConfigError(
+                    f"{model} gives a clip several labels, and a timeline has one at a time; use `tubelet evaluate`, "
+                    "or train on clips with one label each"
+                )
         elif str(model) != "default" and (Path(model) / FUSION_FILE).is_file():
             raise ConfigError(
                 f"{model} holds two models that judge whole clips together; for a longer video take one of them: "

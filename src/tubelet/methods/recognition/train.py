@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+
+from tubelet.errors import ConfigError
 from tubelet.methods.recognition.clips.config import ClipConfig, FusionConfig, SkeletonClipConfig
 from tubelet.methods.recognition.recipes import MocapSkeletonConfig
 from tubelet.runs import RunDirectory
@@ -37,6 +40,7 @@ def check(config: MocapSkeletonConfig | ClipConfig | SkeletonClipConfig | Fusion
     if isinstance(config, MocapSkeletonConfig):
         return
     from tubelet.methods.recognition.clips.data import open_data, require_no_sides
+    from tubelet.methods.recognition.clips.skeleton import require_one_label
     from tubelet.training.precision import find_device
 
     data = open_data(config.data)
@@ -46,8 +50,15 @@ def check(config: MocapSkeletonConfig | ClipConfig | SkeletonClipConfig | Fusion
         if pictures.augmentation.mirror:
             require_no_sides(data, "augmentation.mirror" if pictures is config else "frames.augmentation.mirror")
     people = config.skeleton if isinstance(config, FusionConfig) else config
-    if isinstance(people, SkeletonClipConfig) and people.mirror:
-        require_no_sides(data, "mirror" if people is config else "skeleton.mirror")
+    if isinstance(people, SkeletonClipConfig):
+        require_one_label(data)
+        if people.mirror:
+            require_no_sides(data, "mirror" if people is config else "skeleton.mirror")
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise ConfigError(
+                "torchrun started several processes, and the skeleton network is trained by one; start it without "
+                "torchrun"
+            )
 
 
 def overfit_one_batch(config: ClipConfig) -> str:
@@ -57,8 +68,6 @@ def overfit_one_batch(config: ClipConfig) -> str:
         ConfigError: The recipe has no such test.
         TrainingError: The loss does not fall; the message says what that can mean.
     """
-    from tubelet.errors import ConfigError
-
     if not isinstance(config, ClipConfig):
         raise ConfigError("--overfit-one-batch is for networks that see pictures, such as recognition:frames")
     from tubelet.methods.recognition.clips.training import self_test

@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 
 from tubelet.configs import suggestion
-from tubelet.datasets.labelled import SPLITS, ClipSet
+from tubelet.datasets.labelled import SPLITS, ClipSet, LabelledClip, Split
 from tubelet.datasets.opening import FORMATS, Format, open_clips
 from tubelet.datasets.quarantine import QUARANTINE_NAME, read_quarantine
 from tubelet.datasets.splitting import with_splits
 from tubelet.errors import ConfigError, DatasetError, VideoReadError
 from tubelet.methods.recognition.clips.config import DataConfig
-from tubelet.runs import RunDirectory
+from tubelet.runs import RunDirectory, write_json
 from tubelet.video import VideoReader
 
+CLIPS_FILE = "clips.json"
+CLIPS_SCHEMA = "tubelet.run_clips/1"
 _PROBED = 24  # clips whose lengths are looked at
+
+
+def open_as_it_is(config: DataConfig) -> ClipSet:
+    """The clips as they are annotated, broken ones too, without a split where none is given.
+
+    Raises:
+        ConfigError: No path was given, or no such format.
+        DatasetError: The clips cannot be read.
+    """
+    if not config.path:
+        raise ConfigError("data.path is empty; name the folder of the clips: tubelet train DIR, or --set data.path=DIR")
+    if config.format not in FORMATS:
+        raise ConfigError(f"data.format is {config.format!r}; {suggestion(config.format, FORMATS)}")
+    chosen: Format = next(name for name in get_args(Format) if name == config.format)
+    return open_clips(config.path, format=chosen, annotations=config.annotations, fold=config.fold)
 
 
 def open_data(config: DataConfig) -> ClipSet:
@@ -28,13 +47,8 @@ def open_data(config: DataConfig) -> ClipSet:
         ConfigError: No path was given, or no such format.
         DatasetError: The clips cannot be read, or cannot be split.
     """
-    if not config.path:
-        raise ConfigError("data.path is empty; name the folder of the clips: tubelet train DIR, or --set data.path=DIR")
-    if config.format not in FORMATS:
-        raise ConfigError(f"data.format is {config.format!r}; {suggestion(config.format, FORMATS)}")
-    chosen: Format = next(name for name in get_args(Format) if name == config.format)
-    clips = open_clips(config.path, format=chosen, annotations=config.annotations, fold=config.fold)
-    return with_splits(clips.without(quarantined(config, clips)), seed=config.split_seed)
+    clips = open_as_it_is(config)
+    return with_splits(clips.without(_left_out(config, clips)), seed=config.split_seed)
 
 
 def require_no_sides(clips: ClipSet, setting: str) -> None:
@@ -59,21 +73,19 @@ def require_no_sides(clips: ClipSet, setting: str) -> None:
             )
 
 
-def quarantined(config: DataConfig, clips: ClipSet) -> set[str]:
-    """Ids of the clips that `tubelet check` found to be broken.
+def _left_out(config: DataConfig, clips: ClipSet) -> dict[str, str]:
+    """The reason for each clip that `tubelet check` found to be broken.
 
     Raises:
         ConfigError: A list was named and is not there.
     """
-    if config.quarantine is not None:
-        path = Path(config.quarantine)
-        if not path.is_file():
-            raise ConfigError(
-                f"data.quarantine is {config.quarantine}, which is not there; run `tubelet check`, or leave it out"
-            )
-    else:
-        path = clips.root / QUARANTINE_NAME
-    return set(read_quarantine(path)) & {clip.id for clip in clips.clips} if path.exists() else set()
+    path = clips.root / QUARANTINE_NAME if config.quarantine is None else Path(config.quarantine)
+    if config.quarantine is not None and not path.is_file():
+        raise ConfigError(
+            f"data.quarantine is {config.quarantine}, which is not there; run `tubelet check`, or leave it out"
+        )
+    ids = {clip.id for clip in clips.clips}
+    return {name: reason for name, reason in read_quarantine(path).items() if name in ids} if path.exists() else {}
 
 
 def data_card(clips: ClipSet) -> dict[str, Any]:
@@ -88,23 +100,109 @@ def data_card(clips: ClipSet) -> dict[str, Any]:
     }
 
 
-def require_same_data(clips: ClipSet, run: RunDirectory) -> None:
-    """See that a training goes on with the clips that it began with; notes them where it begins.
+def begin_with(clips: ClipSet, config: DataConfig, run: RunDirectory) -> None:
+    """Note the clips that a training begins with, or see that it goes on with the same.
+
+    RUN/clips.json then says of every clip in which split it was, which is what an evaluation goes by: a clip that is
+    added later cannot move others from training into the test.
 
     Raises:
         DatasetError: Clips were added, taken away or changed since.
     """
-    fingerprint = clips.fingerprint()
-    before = next((line["fingerprint"] for line in run.read_log() if line.get("event") == "data"), None)
-    if before is None:
-        run.log(
-            event="data", fingerprint=fingerprint, **{k: v for k, v in data_card(clips).items() if k != "fingerprint"}
+    fingerprint, path = clips.fingerprint(), run.path / CLIPS_FILE
+    if path.exists():
+        if _noted(run)["fingerprint"] != fingerprint:
+            raise DatasetError(
+                f"{clips.name}: clips, labels, splits or quarantine are not those that {run.path} was begun with; "
+                "put them back, or start a new run"
+            )
+        return
+    left_out = _left_out(config, open_as_it_is(config))
+    about = data_card(clips)
+    run.log(event="data", num_quarantined=len(left_out), **about)
+    write_json(
+        path,
+        {
+            "schema": CLIPS_SCHEMA,
+            "fingerprint": fingerprint,
+            "split_rule": clips.split_rule,
+            "clips": {clip.id: clip.split for clip in clips.clips},
+        },
+    )
+
+
+@dataclass(frozen=True)
+class EvaluationClips:
+    """What an evaluation is over.
+
+    Attributes:
+        clips: With their splits.
+        missing: Clips of the split that belong to it and cannot be looked at, each with its reason.
+        is_own: Whether these are the clips that the model was trained and validated on parts of.
+        note: What else is to be said, a sentence or nothing.
+    """
+
+    clips: ClipSet
+    missing: tuple[tuple[LabelledClip, str], ...]
+    is_own: bool
+    note: str
+
+
+def clips_to_evaluate(config: DataConfig, split: Split, run: RunDirectory) -> EvaluationClips:
+    """The clips of a split as the training had it; of other clips their own split, or all where they have none.
+
+    Clips in quarantine count as clips that cannot be scored.
+
+    Raises:
+        DatasetError: The clips cannot be read, or there are none in the split.
+        ConfigError: The run has no list of its clips.
+    """
+    there = open_as_it_is(config)
+    quarantine = _left_out(config, there)
+    noted = _noted(run)
+    stored = run.description()["config"]["data"]["path"]
+    is_own = Path(stored).resolve() == Path(config.path).resolve()
+    note = ""
+    if is_own:
+        splits = noted["clips"]
+        known = [replace(clip, split=splits.get(clip.id, clip.split)) for clip in there.clips]
+        added = sum(clip.id not in splits and clip.id not in quarantine for clip in there.clips)
+        kept = [clip for clip in known if clip.id in splits or clip.id in quarantine]
+        gone = sum(name not in {clip.id for clip in known} for name, own in splits.items() if own == split)
+        if gone:
+            raise DatasetError(
+                f"{there.name}: {gone} clips of the {split} split are not there any more; bring them back, or evaluate "
+                "other clips with --data"
+            )
+        note = f" {added} clips were added since the training and are left out." if added else ""
+        clips = replace(there, clips=tuple(kept), split_rule=noted["split_rule"])
+    elif any(clip.split is not None for clip in there.clips):
+        clips = there
+    else:
+        clips = replace(
+            there,
+            clips=tuple(replace(clip, split=split) for clip in there.clips),
+            split_rule="other clips than those of the training, all of them",
         )
-    elif before != fingerprint:
-        raise DatasetError(
-            f"{clips.name}: clips, labels, splits or quarantine are not those that {run.path} was begun with; "
-            "put them back, or start a new run"
-        )
+    missing = tuple(
+        (clip, f"in quarantine: {quarantine[clip.id]}")
+        for clip in clips.clips
+        if clip.id in quarantine and clip.split == split
+    )
+    return EvaluationClips(clips.without(quarantine), missing, is_own, note)
+
+
+def _noted(run: RunDirectory) -> dict[str, Any]:
+    path = run.path / CLIPS_FILE
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{path} does not say which clips were in which split ({error}); train the run anew"
+        ) from error
+    if not isinstance(content, dict) or content.get("schema") != CLIPS_SCHEMA:
+        raise ConfigError(f"{path} is not of schema {CLIPS_SCHEMA}; train the run anew")
+    return content
 
 
 def typical_length_s(clips: ClipSet) -> float:

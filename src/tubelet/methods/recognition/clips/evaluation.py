@@ -10,10 +10,11 @@ from typing import Any
 
 import av
 import numpy as np
+import torch
 from jaxtyping import Float, UInt8
 
 from tubelet.configs import to_json
-from tubelet.datasets.labelled import ClipSet, LabelledClip
+from tubelet.datasets.labelled import ClipSet, LabelledClip, Split
 from tubelet.datasets.loader import load_views
 from tubelet.datasets.sampling import Sampling
 from tubelet.errors import ConfigError, DatasetError
@@ -34,15 +35,17 @@ from tubelet.methods.recognition.clips.config import (
     FusionConfig,
     SkeletonClipConfig,
 )
-from tubelet.methods.recognition.clips.data import open_data
+from tubelet.methods.recognition.clips.data import EvaluationClips, clips_to_evaluate
 from tubelet.methods.recognition.clips.fusion import fused, load_share
 from tubelet.methods.recognition.clips.model import MODEL_FILE, ClipModel, load_clip_model
 from tubelet.methods.recognition.clips.skeleton import clip_logits, people_of
 from tubelet.methods.recognition.model_card import WEIGHTS_FILE
 from tubelet.runs import Report, RunDirectory
+from tubelet.training.precision import find_device
 from tubelet.weights.archives import file_sha256
 
 _PERSON = "body landmarks of the main person"
+_AT_ONCE = 64  # clips of which people are held in memory
 _VAL_FILE = "predictions_val.jsonl"
 _KEPT = ("data", "evaluation", "device", "num_workers", "num_threads", "logs")  # what evaluating may change
 
@@ -50,35 +53,37 @@ _KEPT = ("data", "evaluation", "device", "num_workers", "num_threads", "logs")  
 def evaluate_clips(config: AnyClipConfig, run: RunDirectory, out: Path) -> Report:
     """Predict the clips of a split, write predictions, report and page into `out`, and return the report.
 
-    An evaluation that was stopped goes on where it was, from the predictions that are there.
+    An evaluation that was stopped goes on where it was, from the predictions that are there. A temperature is fitted on
+    the validation clips of the training, and only where these are the clips that the training was over.
 
     Raises:
         ConfigError: The training is not finished, or a setting that belongs to it would change.
         DatasetError: The clips cannot be read, or have other classes than the model.
     """
     _require_training_settings(config, run)
-    data = open_data(config.data)
     split = config.evaluation.split
-    predict = _Predictor(config, run, data)
-    predict.write(data, split, out / PREDICTIONS_FILE)
+    found = clips_to_evaluate(config.data, split, run)
+    predict = _Predictor(config, run, found.clips)
+    predict.write(found, split, out / PREDICTIONS_FILE)
     calibrate_on = None
-    if split == "test" and not data.is_multi_label and any(clip.split == "val" for clip in data.clips):
-        predict.write(data, "val", out / _VAL_FILE)
+    if split == "test" and found.is_own and not found.clips.is_multi_label:
+        predict.write(clips_to_evaluate(config.data, "val", run), "val", out / _VAL_FILE)
         calibrate_on = out / _VAL_FILE
     report = score_predictions(out / PREDICTIONS_FILE, calibrate_on=calibrate_on, seed=config.seed)
-    report = replace(report, protocol=f"{report.protocol} Splits: {data.split_rule}. Groups: {data.group_rule}.")
-    robustness = None
-    if config.evaluation.robustness:
-        robustness = predict.robustness(data, split, out, config.seed)
+    rules = f"Splits: {found.clips.split_rule}.{found.note} Groups: {found.clips.group_rule}."
+    report = replace(report, protocol=f"{report.protocol} {rules}")
+    robustness = predict.robustness(found, split, out, config.seed) if config.evaluation.robustness else None
     write_evaluation(report, out, robustness=robustness)
     return report
 
 
 def _require_training_settings(config: AnyClipConfig, run: RunDirectory) -> None:
     stored, given = run.description().get("config"), to_json(config)
-    changed = [
-        name for name in given if name not in _KEPT and isinstance(stored, dict) and stored.get(name) != given[name]
-    ]
+    if not isinstance(stored, dict):
+        return
+    changed = [name for name in given if name not in _KEPT and stored.get(name) != given[name]]
+    of_data = stored.get("data", {})
+    changed += [f"data.{name}" for name in ("fold", "split_seed") if of_data.get(name) != given["data"][name]]
     if changed:
         raise ConfigError(
             f"{', '.join(changed)} belongs to the training of {run.path} and cannot change for an evaluation; "
@@ -91,13 +96,22 @@ class _Predictor:
 
     def __init__(self, config: AnyClipConfig, run: RunDirectory, data: ClipSet) -> None:
         self._config, self._run = config, run
+        pictures = config.frames if isinstance(config, FusionConfig) else config
+        device = pictures.device if isinstance(pictures, ClipConfig) else "cpu"
+        find_device(device)
+        torch.set_num_threads(pictures.num_threads)
         self._pictures: ClipModel | None = None
         labels: tuple[str, ...] = ()
         if not isinstance(config, SkeletonClipConfig):
             folder = run.path / FRAMES_RUN if isinstance(config, FusionConfig) else run.path
             _require_finished(folder / MODEL_FILE, run)
-            self._pictures = load_clip_model(folder, device=getattr(config, "device", "cpu"))
+            self._pictures = load_clip_model(folder, device=device)
             labels = self._pictures.labels
+            if config.evaluation.num_crops == 3 and self._pictures.sampling.fit == "stretch":
+                raise ConfigError(
+                    "evaluation.num_crops is 3, and this model is shown whole pictures, which leaves nothing to crop; "
+                    "allowed: 1"
+                )
         if not isinstance(config, ClipConfig):
             folder = run.path / SKELETON_RUN if isinstance(config, FusionConfig) else run.path
             _require_finished(folder / WEIGHTS_FILE, run)
@@ -110,39 +124,50 @@ class _Predictor:
                 "evaluate it on clips with the same classes in the same order"
             )
 
-    def write(self, data: ClipSet, split: Any, path: Path) -> None:  # noqa: ANN401 - a Split
+    def write(self, found: EvaluationClips, split: Split, path: Path) -> None:
         """Predictions of one split into a file, from where it stops if it is there."""
-        clips = data.of(split)
-        with PredictionsWriter(path, self._header(data, clips, split), resume=True) as writer:
+        clips = found.clips.of(split)
+        unlabelled = [clip.id for clip in clips.clips if not clip.labels and not clips.is_multi_label]
+        if unlabelled:
+            raise DatasetError(
+                f"{clips.name}: {len(unlabelled)} clips of the {split} split have no label, the first is "
+                f"{unlabelled[0]}; nothing can be measured on them: label them, or evaluate another split"
+            )
+        with PredictionsWriter(path, self._header(found, clips, split), resume=True) as writer:
             todo = [clip for clip in clips.clips if clip.id not in writer.done]
+            for clip, reason in found.missing:
+                writer.write_failure(_truth(clip, clips.root), reason)
             if isinstance(self._config, ClipConfig):
-                self._write_views(todo, data, writer)
-            else:
-                self._write_people(replace(clips, clips=tuple(todo)), writer)
+                self._write_views(todo, clips, writer)
+                return
+            for start in range(0, len(todo), _AT_ONCE):
+                self._write_people(replace(clips, clips=tuple(todo[start : start + _AT_ONCE])), writer)
 
-    def robustness(self, data: ClipSet, split: Any, out: Path, seed: int) -> Report:  # noqa: ANN401 - a Split
+    def robustness(self, found: EvaluationClips, split: Split, out: Path, seed: int) -> Report:
         """Predictions with every corruption at every severity, and what they cost."""
         if not isinstance(self._config, ClipConfig):
             raise ConfigError("robustness is measured for networks that see pictures, such as recognition:frames")
-        clips, files = data.of(split), {}
+        clips, files = found.clips.of(split), {}
         for kind in CORRUPTIONS:
             for level in SEVERITIES:
                 spoilt = Severity(kind, level)
                 files[spoilt] = out / f"predictions_{spoilt.name}.jsonl"
-                header = self._header(data, clips, split, corruption=f"{kind.replace('_', ' ')}, severity {level}")
+                header = self._header(found, clips, split, f"{kind.replace('_', ' ')}, severity {level}")
                 with PredictionsWriter(files[spoilt], header, resume=True) as writer:
+                    for clip, reason in found.missing:
+                        writer.write_failure(_truth(clip, clips.root), reason)
                     todo = [clip for clip in clips.clips if clip.id not in writer.done]
-                    self._write_views(todo, data, writer, _spoiling(spoilt, seed))
+                    self._write_views(todo, clips, writer, _spoiling(spoilt, seed))
         return score_robustness(out / PREDICTIONS_FILE, files, seed=seed)
 
-    def _header(self, data: ClipSet, clips: ClipSet, split: str, corruption: str | None = None) -> Header:
+    def _header(self, found: EvaluationClips, clips: ClipSet, split: Split, corruption: str | None = None) -> Header:
         return Header(
-            classes=data.classes,
-            is_multi_label=data.is_multi_label,
-            dataset=data.name,
-            dataset_fingerprint=data.fingerprint(),
+            classes=clips.classes,
+            is_multi_label=clips.is_multi_label,
+            dataset=clips.name,
+            dataset_fingerprint=found.clips.fingerprint(),
             split=split,
-            num_expected=len(clips),
+            num_expected=len(clips) + len(found.missing),
             protocol=self._protocol(corruption),
             model={"name": self._name(), "sha256": self._sha256()},
             seed=self._config.seed,
@@ -231,13 +256,7 @@ class _Predictor:
         if isinstance(config, FusionConfig):
             by_id = self._with_pictures(clips, by_id, failed)
         for clip in clips.clips:
-            truth = ClipTruth(
-                id=clip.id,
-                path=_below(clip.path, clips.root),
-                group=clip.group,
-                labels=clip.labels,
-                duration_s=None if clip.end_s is None else clip.end_s - clip.start_s,
-            )
+            truth = _truth(clip, clips.root)
             if clip.id in by_id:
                 writer.write(truth, by_id[clip.id][None])
             else:
@@ -274,8 +293,10 @@ def _spoiling(spoilt: Severity, seed: int) -> Callable[[Any, LabelledClip], Any]
     return change
 
 
-def _below(path: Path, root: Path) -> str:
-    return (path.relative_to(root) if path.is_relative_to(root) else Path(path.name)).as_posix()
+def _truth(clip: LabelledClip, root: Path) -> ClipTruth:
+    path = clip.path.relative_to(root) if clip.path.is_relative_to(root) else Path(clip.path.name)
+    duration_s = None if clip.end_s is None else clip.end_s - clip.start_s
+    return ClipTruth(id=clip.id, path=path.as_posix(), group=clip.group, labels=clip.labels, duration_s=duration_s)
 
 
 def _require_finished(path: Path, run: RunDirectory) -> None:

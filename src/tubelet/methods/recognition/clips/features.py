@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from torch import Tensor
 from tubelet.configs import to_json
 from tubelet.datasets.feature_cache import FeatureCache
 from tubelet.datasets.labelled import ClipSet, LabelledClip
-from tubelet.datasets.loader import FailedClip
+from tubelet.datasets.loader import FailedClip, FailureLimit
 from tubelet.datasets.order import EpochOrder
 from tubelet.datasets.sampling import Sampling
 from tubelet.datasets.views import read_random_view, read_views
@@ -29,12 +29,14 @@ from tubelet.methods.recognition.clips.model import normalised_video
 from tubelet.methods.recognition.clips.networks import loaded_backbone, parameters_sha256
 from tubelet.models.frames import FrameNetwork
 from tubelet.runs import Progress, to_json_text
+from tubelet.training.distributed import ALONE, World
 from tubelet.training.weights_files import load_weights, save_weights
 from tubelet.video.augment import ClipAugmentation
 from tubelet.weights import cache_dir
 
 _CODE = "1"  # counts up when what is computed here changes
 _TIMEOUT_S = 120.0
+_SHOWN = 5
 _HELD_BYTES = 512_000_000  # features of training clips that are kept in memory; more are read from the disk again
 
 
@@ -64,7 +66,6 @@ class ClipFeatures:
 
     Attributes:
         failures: Clips that could not be read, by id.
-        num_found: Clips whose features an earlier training left behind.
     """
 
     def __init__(self, network: FrameNetwork, config: ClipConfig, *, is_training: bool) -> None:
@@ -86,35 +87,30 @@ class ClipFeatures:
         self._held: dict[str, Float[np.ndarray, "views time features"]] = {}
         self._held_bytes = 0
         self.failures: dict[str, FailedClip] = {}
-        self.num_found = 0
 
-    def compute(self, clips: ClipSet) -> ClipSet:
-        """Compute what is not kept yet.
+    def compute(self, clips: ClipSet, world: World = ALONE) -> ClipSet:
+        """Compute what is not kept yet; of several processes, each its part.
 
         Returns:
             The clips without those that cannot be read, which are in `failures`.
 
         Raises:
-            DatasetError: None of the clips can be read.
+            DatasetError: Too many clips cannot be read.
         """
-        todo = []
+        todo: list[LabelledClip] = []
         for clip in clips.clips:
             try:
                 if self._cache.get(clip) is None:
                     todo.append(clip)
-                else:
-                    self.num_found += 1
             except VideoReadError as error:
                 self._fail(clip, error.cause, str(error))
-        for clip, features in self._computed(todo):
+        world.gather(None)  # all have looked at the same cache
+        for clip, features in self._computed(world.part_of(todo)):
             self._cache.put(clip, features)
-        left = clips.without(self.failures)
-        if not left.clips:
-            first = next(iter(self.failures.values()))
-            raise DatasetError(
-                f"{clips.name}: none of {len(clips)} clips can be read; the first: {first.reason}. Run `tubelet check`"
-            )
-        return left
+        for failed in world.gather([asdict(failed) for failed in self.failures.values()]):
+            self.failures |= {each["item"]: FailedClip(**each) for each in failed}
+        require_few_failures(clips, {failed.item: failed.reason for failed in self.failures.values()})
+        return clips.without(self.failures)
 
     def of(self, clip: LabelledClip) -> Float[np.ndarray, "views time features"]:
         """Features of a clip, from memory or from the disk; made again where the disk lost them."""
@@ -123,8 +119,14 @@ class ClipFeatures:
             return held
         found = self._cache.get(clip)
         if found is None:
-            found = next(features for _, features in self._computed([clip]))
-            self._cache.put(clip, found)
+            for _, features in self._computed([clip]):
+                self._cache.put(clip, features)
+            found = self._cache.get(clip)  # as it is kept, in half precision
+        if found is None:
+            raise DatasetError(
+                f"{clip.id}: its features are lost and cannot be made again ({self.failures[clip.id].reason}); "
+                "bring the file back, or start a new run"
+            )
         if self._held_bytes + found.nbytes <= _HELD_BYTES:
             self._held[clip.id] = found
             self._held_bytes += found.nbytes
@@ -167,6 +169,25 @@ class ClipFeatures:
                     self._fail(outcome.task, cause, "" if outcome.failure is None else outcome.failure.reason)
                 else:
                     yield outcome.task, outcome.value
+
+
+def require_few_failures(clips: ClipSet, failures: Mapping[str, str]) -> None:
+    """See that hardly any clip could not be read.
+
+    Args:
+        clips: All that were to be read.
+        failures: The reasons of those that could not, by id.
+
+    Raises:
+        DatasetError: Too many, with the first of them.
+    """
+    if FailureLimit().allows(len(failures), len(clips)) and len(failures) < len(clips):
+        return
+    listed = "".join(f"\n  {name}: {reason}" for name, reason in list(failures.items())[:_SHOWN])
+    raise DatasetError(
+        f"{clips.name}: {len(failures)} of {len(clips)} clips cannot be read, which is too many:{listed}\n"
+        f"Run `tubelet check {clips.root}`: it lists what is broken, and training then leaves it out"
+    )
 
 
 def labels_of(
@@ -219,7 +240,9 @@ def _read(job: _Job, clip: LabelledClip) -> UInt8[np.ndarray, "views time size s
     """Views of a clip: what is random belongs to the clip, not to its place in the set."""
     if job.augmentation is None:
         return read_views(clip, job.sampling, num_views=job.num_views)
-    own = int.from_bytes(hashlib.sha256(clip.id.encode()).digest()[:8], "little")
+    with open(clip.path, "rb") as file:  # as the cache tells clips apart, whatever they are called
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    own = int.from_bytes(hashlib.sha256(f"{digest} {clip.start_s} {clip.end_s}".encode()).digest()[:8], "little")
     views = [
         read_random_view(
             clip, job.sampling, np.random.default_rng((job.seed, own, view)), augmentation=job.augmentation

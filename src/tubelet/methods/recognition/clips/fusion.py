@@ -14,7 +14,7 @@ from tubelet.datasets.loader import load_views
 from tubelet.errors import WeightsError
 from tubelet.methods.recognition.action_model import load_action_model
 from tubelet.methods.recognition.clips.config import FRAMES_RUN, FUSION_FILE, SKELETON_RUN, FusionConfig
-from tubelet.methods.recognition.clips.data import open_data
+from tubelet.methods.recognition.clips.data import begin_with, open_data
 from tubelet.methods.recognition.clips.model import load_clip_model
 from tubelet.methods.recognition.clips.skeleton import clip_logits, people_of, train_skeleton
 from tubelet.methods.recognition.clips.training import train_clips
@@ -30,6 +30,7 @@ def train_fusion(config: FusionConfig, run: RunDirectory) -> None:
 
     Either can be used alone: `tubelet recognize --model RUN/skeleton` or `RUN/frames`.
     """
+    begin_with(open_data(config.data), config.data, run)
     frames = replace(config.frames, data=config.data, seed=config.seed, evaluation=config.evaluation)
     skeleton = replace(config.skeleton, data=config.data, seed=config.seed, evaluation=config.evaluation)
     train_clips(frames, _inner(run, FRAMES_RUN, "recognition:frames", to_json(frames)))

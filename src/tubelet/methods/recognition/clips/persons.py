@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32
 
+from tubelet import weights
 from tubelet.datasets.feature_cache import FeatureCache
 from tubelet.datasets.labelled import LabelledClip
 from tubelet.datasets.workers import ordered_map
 from tubelet.errors import VideoReadError
+from tubelet.methods.recognition.engine import ANALYSIS_HZ
 from tubelet.methods.recognition.preprocess import FEATURE_NAMES, NUM_FEATURES, features
 from tubelet.methods.recognition.recognizer import Recognizer
 from tubelet.methods.recognition.timeline import TrackRow
@@ -39,7 +41,7 @@ class PersonSequences:
     """
 
     clips: tuple[LabelledClip, ...]
-    features: tuple[tuple[Float32[np.ndarray, "features time"], Float32[np.ndarray, "features time"]], ...]
+    features: tuple[tuple[Float32[np.ndarray, "features _"], Float32[np.ndarray, "features _"]], ...]
     failures: tuple[Failure, ...]
 
 
@@ -61,8 +63,8 @@ def find_people(clips: Sequence[LabelledClip], *, detector: str, num_workers: in
         num_workers: Processes.
     """
     chosen = load_detector(detector).name
-    cache = FeatureCache(cache_dir() / "people", {"what": "main person", "detector": chosen, "code": _CODE})
-    found: dict[str, Float32[np.ndarray, "2 features time"] | None] = {}
+    cache = FeatureCache(cache_dir() / "people", _facts(chosen))
+    found: dict[str, Float32[np.ndarray, "2 features _"] | None] = {}
     failures: dict[str, Failure] = {}
     todo = []
     for clip in clips:
@@ -90,6 +92,19 @@ def find_people(clips: Sequence[LabelledClip], *, detector: str, num_workers: in
         features=tuple((person[0], person[1]) for _, person in kept),
         failures=tuple(failures.values()),
     )
+
+
+def _facts(detector: str) -> dict[str, str]:
+    """All that a found person depends on, besides the file."""
+    networks = {"oidv4": weights.OIDV4_SSD, "ssdlite": weights.PEDESTRIAN_SSDLITE}
+    return {
+        "what": "main person",
+        "detector": detector,
+        "detector_sha256": networks[detector].sha256,
+        "landmarks_sha256": weights.POSE_LANDMARK_FULL.sha256,
+        "analysis_hz": f"{ANALYSIS_HZ:g}",
+        "code": _CODE,
+    }
 
 
 @lru_cache(maxsize=1)

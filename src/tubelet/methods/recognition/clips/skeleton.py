@@ -18,7 +18,8 @@ from tubelet.errors import ConfigError, DatasetError
 from tubelet.methods.recognition.action_model import load_action_model, save_action_model
 from tubelet.methods.recognition.clips.calibration import Calibration, calibrate
 from tubelet.methods.recognition.clips.config import SkeletonClipConfig
-from tubelet.methods.recognition.clips.data import data_card, open_data
+from tubelet.methods.recognition.clips.data import begin_with, data_card, open_data
+from tubelet.methods.recognition.clips.features import require_few_failures
 from tubelet.methods.recognition.clips.persons import PersonSequences, find_people, known_frames
 from tubelet.methods.recognition.model_card import CARD_SCHEMA
 from tubelet.methods.recognition.preprocess import FEATURE_NAMES, MARGIN_S, MAX_GAP_S, NUM_FEATURES, RATE_HZ
@@ -59,11 +60,11 @@ def train_skeleton(config: SkeletonClipConfig, run: RunDirectory) -> None:
     """
     seed_everything(config.seed, num_threads=config.num_threads)
     data = open_data(config.data)
-    if data.is_multi_label:
-        raise DatasetError(
-            f"{data.name}: clips have several labels; the skeleton network takes one. Use another recipe"
-        )
+    require_one_label(data)
+    begin_with(data, config.data, run)
     train, val = (people_of(data.of(split), config) for split in ("train", "val"))
+    for split, people in (("train", train), ("val", val)):
+        require_few_failures(data.of(split), {failure.item: failure.reason for failure in people.failures})  # type: ignore[arg-type]
     _check_found(train, data)
     for failure in (*train.failures, *val.failures):
         run.log(event="failure", item=failure.item, reason=failure.reason)
@@ -93,6 +94,18 @@ def train_skeleton(config: SkeletonClipConfig, run: RunDirectory) -> None:
     calibration = calibrate(logits, _labels(val), greatest_risk=config.greatest_risk)
     run.log(event="calibrated", temperature=calibration.temperature, min_score=calibration.min_score)
     save_action_model(run.path, _as_skeleton(trained), _card(config, data, calibration, len(train.clips)))
+
+
+def require_one_label(data: ClipSet) -> None:
+    """See that clips have one label each.
+
+    Raises:
+        DatasetError: They may have several.
+    """
+    if data.is_multi_label:
+        raise DatasetError(
+            f"{data.name}: clips have several labels; the skeleton network takes one. Use recognition:frames"
+        )
 
 
 def people_of(clips: ClipSet, config: SkeletonClipConfig) -> PersonSequences:

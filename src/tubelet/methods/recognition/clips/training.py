@@ -19,10 +19,10 @@ from tubelet.datasets.order import EpochOrder, Share
 from tubelet.errors import ConfigError, TrainingError
 from tubelet.methods.recognition.clips.calibration import Calibration, calibrate
 from tubelet.methods.recognition.clips.config import ClipConfig
-from tubelet.methods.recognition.clips.data import data_card, open_data, require_same_data, typical_length_s
+from tubelet.methods.recognition.clips.data import begin_with, data_card, open_data, typical_length_s
 from tubelet.methods.recognition.clips.features import ClipFeatures, FeatureBatch, labels_of
 from tubelet.methods.recognition.clips.model import normalised_video, save_clip_model
-from tubelet.methods.recognition.clips.networks import build_network, choose_trained, head_of, start_from
+from tubelet.methods.recognition.clips.networks import build_network, choose_trained, start_from
 from tubelet.metrics.classification import mean_average_precision, top_k
 from tubelet.models.frames import FrameNetwork
 from tubelet.runs import RunDirectory, installed_versions, this_command
@@ -42,6 +42,7 @@ from tubelet.training.mixing import MixingConfig, mix
 from tubelet.training.model_state import model_tensors
 from tubelet.training.overfit import overfit_one_batch
 from tubelet.training.parameter_groups import layerwise_adamw
+from tubelet.training.precision import find_device
 from tubelet.training.schedule import cosine
 from tubelet.training.seed import seed_everything, step_generator
 from tubelet.training.sharding import shard
@@ -96,7 +97,7 @@ def train_clips(config: ClipConfig, run: RunDirectory) -> None:
         seed_everything(config.seed, num_threads=config.num_threads, deterministic=world.device.type == "cpu")
         data = open_data(config.data)
         if world.is_first:
-            require_same_data(data, run)
+            begin_with(data, config.data, run)
         world.gather(None)  # nobody goes on with data that the first refused
         network, config = _network(config, data)
         network.to(world.device)
@@ -125,7 +126,9 @@ def self_test(config: ClipConfig) -> str:
     """
     seed_everything(config.seed, num_threads=config.num_threads)
     data = open_data(config.data)
+    world = World(device=find_device(config.device))
     network, config = _network(config, data)
+    network.to(world.device)
     plain = replace(config, mixup_alpha=0.0, cutmix_alpha=0.0)
     order = EpochOrder(len(data.of("train")), batch_size=_batch_size(config, data), seed=config.seed)
     with ClipLoader(
@@ -137,7 +140,7 @@ def self_test(config: ClipConfig) -> str:
         network,
         _optimizer(network, config),
         batch,
-        _pixel_loss(network, plain, data, World()),
+        _pixel_loss(network, plain, data, world),
         labels=batch.labels.tolist(),
         floor=0.0 if data.is_multi_label else target_entropy(targets),
     )
@@ -220,7 +223,13 @@ def _with_features(
     if config.fsdp:
         raise ConfigError("fsdp is for networks that do not fit; the part that recognition:frames trains is small")
     training, validation = (ClipFeatures(network, config, is_training=is_training) for is_training in (True, False))
-    train, val = training.compute(data.of("train")), validation.compute(data.of("val"))
+    # A clip that failed when the run was begun stays out, so that a resumed run has the batches of the whole one.
+    earlier = {str(line["item"]) for line in run.read_log() if line.get("event") == "failure"}
+    world.gather(None)  # read by all before the first writes more
+    train, val = (
+        training.compute(data.of("train").without(earlier), world),
+        validation.compute(data.of("val").without(earlier), world),
+    )
     if world.is_first:
         for failed in (*training.failures.values(), *validation.failures.values()):
             run.log(event="failure", item=failed.item, reason=failed.reason)
@@ -385,6 +394,12 @@ def _calibrated(trained: nn.Module, parts: _Parts, config: ClipConfig, data: Cli
     return calibrate(logits, labels, greatest_risk=config.greatest_risk)
 
 
+def _window_s(config: ClipConfig, data: ClipSet) -> float:
+    """What the network is shown of a longer video at once: a window as in training, or as long as a clip of it."""
+    sampling = config.sampling
+    return typical_length_s(data.of("train")) if sampling.step_s is None else sampling.num_frames * sampling.step_s
+
+
 def _card(config: ClipConfig, data: ClipSet, calibration: Calibration, network: nn.Module) -> dict[str, Any]:
     counts = [
         sum(clip.split == "train" and label in clip.labels for clip in data.clips) for label in range(len(data.classes))
@@ -399,7 +414,7 @@ def _card(config: ClipConfig, data: ClipSet, calibration: Calibration, network: 
         "published": published,
         "sampling": to_json(config.sampling),
         "calibration": to_json(calibration),
-        "window_s": round(typical_length_s(data.of("train")), 3),
+        "window_s": round(_window_s(config, data), 4),
         "data": data_card(data),
         "training": {
             "config": to_json(config),
@@ -408,6 +423,3 @@ def _card(config: ClipConfig, data: ClipSet, calibration: Calibration, network: 
         },
         "licence": "of its training clips and of the weights that it started from",
     }
-
-
-__all__ = ["FeatureHead", "head_of", "self_test", "train_clips"]
