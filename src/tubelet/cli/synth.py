@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 
 _DESCRIPTION = """Draws labelled clips into DIR/{train,val,test}/CLASS/*.mp4, ready for `tubelet check`, `train` and
-`evaluate`. People: one drawn person does one action; bodies, places, directions of view and performances of the test
-clips are in no other clip. Glyphs: a block moves beside a handwritten digit, and only the motion tells the class."""
+`evaluate`. People: one drawn person does one action; bodies, places and directions of view of the test clips are in no
+other clip, and performances as far as there are several (synth.json says of each class). Glyphs: a block moves beside
+a handwritten digit, and only the motion tells the class."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -82,8 +82,8 @@ class VideoResNet(nn.Module):
         ValueError: A kind that there is not, or fewer than one class.
 
     Source: Tran et al. 2018, arXiv:1711.11248; parameter names and shapes of torchvision's `VideoResNet`.
-    Differs: the video lies in memory with channels innermost, convolutions over time run as matrix products, and
-        without gradients batch norms are folded into the convolutions before them (equal up to rounding).
+    Differs: without gradients, the video lies in memory with channels innermost and batch norms are folded into the
+        convolutions before them (equal up to rounding).
     """
 
     mean = (0.43216, 0.394666, 0.37645)
@@ -125,7 +125,8 @@ class VideoResNet(nn.Module):
 
     def features(self, video: Float[Tensor, "batch 3 time height width"]) -> Float[Tensor, "batch features"]:
         """What the classifier sees: the last block's output, averaged over space and time."""
-        x = channels_innermost(video)
+        # Measured on a CPU: with channels innermost it is quicker without gradients, and slower with them.
+        x = video.contiguous() if torch.is_grad_enabled() else channels_innermost(video)
         layers = list(self.stem)
         for conv, norm, relu in zip(layers[::3], layers[1::3], layers[2::3], strict=True):
             x = relu(normalised(x, conv, norm))
