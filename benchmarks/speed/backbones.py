@@ -14,7 +14,8 @@ record_reference_outputs.py says how to make one for them; then, in it,
 On a machine that has other work, OMP_WAIT_POLICY=PASSIVE keeps threads that wait for each other from spinning, which
 would slow the many small operations of X3D tenfold. The report says whether it was set.
 
-Where the references are absent this says so and measures nothing. Writes benchmarks/reports/backbones.json and prints its table.
+Where the references are absent this says so and measures nothing. Writes benchmarks/reports/backbones.json and prints
+its table.
 """
 
 from __future__ import annotations
