@@ -238,7 +238,21 @@ def clip_real() -> str:
     return text + table(["found of each class", *(_RECIPES[name] for name in recipes)], rows) + verdicts(["real"])
 
 
+def network_speed() -> str:
+    """Networks beside the reference implementations, with the same weights."""
+    report = load("backbones")
+    rows = []
+    for name, case in report["cases"].items():
+        ours, theirs = (f"{case['median_ms'][who]:.0f} ms" for who in ("tubelet", "reference"))
+        spread = case["round_by_round_ratio"]
+        ratio = f"{case['speed_against_reference']:.2f} ({spread['low']:.2f} to {spread['high']:.2f})"
+        rows.append([name, ours, theirs, ratio])
+    head = f"{report['num_threads']} threads, fp32 on a CPU, median of {report['rounds']} rounds; in brackets the rounds.\n\n"
+    return head + table(["network", "tubelet", "reference", "times as fast"], rows)
+
+
 RENDERERS = {
+    "network_speed": network_speed,
     "clip_sets": clip_sets,
     "clip_real": clip_real,
     "real_footage": real_footage,
