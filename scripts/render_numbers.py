@@ -247,8 +247,8 @@ def network_speed() -> str:
         spread = case["round_by_round_ratio"]
         ratio = f"{case['speed_against_reference']:.2f} ({spread['low']:.2f} to {spread['high']:.2f})"
         rows.append([name, ours, theirs, ratio])
-    head = f"{report['num_threads']} threads, fp32 on a CPU, median of {report['rounds']} rounds; in brackets the rounds."
-    return f"{head}\n\n" + table(["network", "tubelet", "reference", "times as fast"], rows)
+    how = f"{report['num_threads']} threads, fp32, CPU, median of {report['rounds']} rounds; in brackets the rounds."
+    return f"{how}\n\n" + table(["network", "tubelet", "reference", "times as fast"], rows)
 
 
 RENDERERS = {
