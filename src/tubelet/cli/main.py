@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
     """
     # Threads of torch that wait for each other by spinning take the processors from the workers that read clips, and
-    # from everything else: ten times slower on two busy cores. Read when torch is loaded, which has not happened yet.
+    # from everything else. Read when torch is loaded, which has not happened yet.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may hold bytes that are no text

@@ -31,7 +31,7 @@ _WINDOWS_PER_MOMENT = 4
 
 
 class WindowModel(Protocol):
-    """What is asked of a clip model (see `clip_model`)."""
+    """What is asked of a clip model (see `clips.model`)."""
 
     labels: tuple[str, ...]
     num_frames: int
