@@ -8,7 +8,7 @@
     ├── WeightsError            a weights file is missing, damaged, or cannot be brought
     ├── ConfigError             a setting has a value that is not allowed
     ├── OutputExistsError       a result is already there and overwriting was not asked for
-    ├── ReportError             a file is not a report that this version can read
+    ├── ReportError             a file of results (report, predictions, claims) is not one that this version can read
     ├── TrainingError           a training cannot go on: the loss is not a number, say
     ├── MissingExtraError       an optional dependency is needed; says what to install
     └── IncompleteEvaluationError   some expected items were not scored
@@ -97,7 +97,7 @@ class OutputExistsError(TubeletError):
 
 
 class ReportError(TubeletError):
-    """A file is not a report that this version can read."""
+    """A file of results (report, predictions, claims) is not one that this version can read."""
 
 
 class TrainingError(TubeletError):
