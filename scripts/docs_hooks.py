@@ -47,6 +47,7 @@ def help_of(command: list[str]) -> str:
     os.environ["NO_COLOR"] = "1"
     parser = build_parser()
     for word in command:
+        parser.fill()  # a method's commands are there once they are used
         choices = [action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
         parser = choices[0][word]
     return parser.format_help()

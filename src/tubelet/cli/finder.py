@@ -1,8 +1,9 @@
 """Finds what a run is made of by import path: `recognition:mocap_skeleton`, or any `package.module:function`.
 
-A method of tubelet is a folder in `tubelet.methods`; its recipes are the functions of its `recipes.py`, and `train` and
-`evaluate` are the functions of that name in its `train.py` and `evaluate.py`. A module from elsewhere holds the recipe
-function, and `train` and `evaluate` beside it, or in modules of that name in the same package.
+A method of tubelet is a folder in `tubelet.methods`; its recipes are the functions of its `recipes.py`, `train` and
+`evaluate` are the functions of that name in its `train.py` and `evaluate.py`, and `add_commands` of its `commands.py`
+adds its sub-commands. A module from elsewhere holds the recipe function, and `train` and `evaluate` beside it, or in
+modules of that name in the same package.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ import inspect
 import pkgutil
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tubelet.configs import suggestion
 from tubelet.errors import ConfigError
 from tubelet.runs.card import Card
+
+if TYPE_CHECKING:
+    import argparse
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,6 +126,19 @@ def method_card(name: str) -> Card:
     if not isinstance(card, Card):
         raise ConfigError(f"the method {name} has no card; its __init__.py sets CARD = Card(…)")
     return card
+
+
+def method_commands(name: str) -> Callable[[argparse.ArgumentParser], None]:
+    """The function `add_commands` of a method's `commands.py`, which adds sub-commands to a parser.
+
+    Raises:
+        ConfigError: `commands.py` failed to import, or has no such function.
+    """
+    module = _module(f"tubelet.methods.{name}.commands")
+    found: Callable[[argparse.ArgumentParser], None] | None = getattr(module, "add_commands", None)
+    if not callable(found):
+        raise ConfigError(f"{module.__name__} has no function add_commands(parser); the method brings no sub-commands")
+    return found
 
 
 def method_recipes(name: str) -> dict[str, str]:

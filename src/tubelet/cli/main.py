@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from tubelet import __version__
 from tubelet.cli import check, compare, evaluate, info, models, recognize, score, synth, train, weights
+from tubelet.cli.method_commands import LazyParser, add_method_parsers
 from tubelet.errors import TubeletError, VideoReadError
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -19,9 +20,9 @@ interrupted. tubelet sends nothing anywhere: no telemetry. It downloads only the
 list` names."""
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser with all sub-commands; builds without importing anything heavy."""
-    parser = argparse.ArgumentParser(
+def build_parser() -> LazyParser:
+    """The parser with all sub-commands, those of the methods too; builds without importing anything heavy."""
+    parser = LazyParser(
         prog="tubelet",
         description="See who does what, from when to when, in a video.",
         epilog=_EPILOG,
@@ -32,6 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for module in (recognize, score, info, models, weights, synth, check, train, evaluate, compare):
         module.add_parser(commands)
+    add_method_parsers(commands)
     return parser
 
 
@@ -49,25 +51,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may hold bytes that are no text
-    # Where nobody reads the output to its end, an exit code that is not known yet must not say that all went well.
-    code = FAILED
+    arguments = argparse.Namespace(traceback=False)
+    code = None
     try:
-        try:
-            arguments = build_parser().parse_args(argv)
-        except SystemExit as stop:  # argparse has printed help or what is wrong
-            code = stop.code if isinstance(stop.code, int) else WRONG_USAGE
-        else:
-            if getattr(arguments, "only_lists", False):
-                code = DONE
-            code = _call(arguments)
+        code = _call(arguments, argv)
         sys.stdout.flush()
     except BrokenPipeError:  # `tubelet … | head`: the reader has what it wanted
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    # Where nobody reads the output to its end, an exit code that is not known yet must not say that all went well.
+    if code is None:
+        code = DONE if getattr(arguments, "only_lists", False) else FAILED
     return code
 
 
-def _call(arguments: argparse.Namespace) -> int:
+def _call(arguments: argparse.Namespace, argv: Sequence[str] | None) -> int:
+    """Parses into `arguments`, runs, and turns whatever is raised into a sentence and an exit code."""
     try:
+        try:
+            build_parser().parse_args(argv, arguments)  # imports the commands of a method, where one is called
+        except SystemExit as stop:  # argparse has printed help or what is wrong
+            return stop.code if isinstance(stop.code, int) else WRONG_USAGE
         code: int = arguments.run(arguments)
         return code
     except BrokenPipeError:

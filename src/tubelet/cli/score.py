@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
-import hashlib
 import math
 import sys
 from collections.abc import Mapping, Sequence
@@ -218,6 +216,8 @@ def _notices(sources: Sequence[str], predicted: Timelines, found: Mapping[str, s
 
 def _label_notices(predicted: Timelines, truth: Timelines) -> list[str]:
     """A note on each true label that nothing can be right about: mostly a slip of the pen."""
+    from difflib import get_close_matches
+
     from tubelet.methods.recognition.model_card import load_card
     from tubelet.metrics.scoring import OTHER
     from tubelet.metrics.timeline import UNKNOWN
@@ -228,7 +228,7 @@ def _label_notices(predicted: Timelines, truth: Timelines) -> list[str]:
     known = {*load_card()["labels"], OTHER, UNKNOWN, *(interval.label for interval in _intervals(predicted))}
     notices = []
     for label in sorted(seconds.keys() - known):
-        near = difflib.get_close_matches(label.lower().replace(" ", "_"), sorted(known), n=1)
+        near = get_close_matches(label.lower().replace(" ", "_"), sorted(known), n=1)
         advice = f"did you mean {near[0]!r}?" if near else f"write {OTHER!r} for an action that there is no word for"
         notices.append(
             f"label {label!r} of the truth ({seconds[label]:.1f} s) is neither in the actions nor a label of the "
@@ -312,6 +312,8 @@ def _short(path: str) -> str:
 
 
 def _fingerprint(paths: Sequence[str | None]) -> str:
+    import hashlib
+
     digest = hashlib.sha256()
     for path in paths:
         if path is not None:
