@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from tubelet import __version__
-from tubelet.cli import check, compare, evaluate, info, models, recognize, score, synth, train, weights
+from tubelet.cli import check, claims, compare, evaluate, info, models, recognize, score, synth, train, weights
 from tubelet.cli.method_commands import LazyParser, add_method_parsers
 from tubelet.errors import TubeletError, VideoReadError
 
@@ -31,7 +31,7 @@ def build_parser() -> LazyParser:
     parser.add_argument("--version", action="version", version=f"tubelet {__version__}")
     parser.add_argument("--traceback", action="store_true", help="show where in the code an error was raised")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (recognize, score, info, models, weights, synth, check, train, evaluate, compare):
+    for module in (recognize, score, info, models, weights, synth, check, train, evaluate, compare, claims):
         module.add_parser(commands)
     add_method_parsers(commands)
     return parser
