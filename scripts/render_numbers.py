@@ -1,4 +1,4 @@
-"""Writes the measured numbers into README.md, the docs and the model card, out of the reports in the repository.
+"""Writes the measured numbers into the READMEs, the docs and the model card, out of reports and claims on disk.
 
     python scripts/render_numbers.py           # fills in every place
     python scripts/render_numbers.py --check   # exit 1 if a page says something else than the reports
@@ -13,37 +13,15 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import Any
+
+from claim_tables import METHODS, claim_renderers
+from report_tables import REPORTS, ROOT, load, share, table
 
 from tubelet.methods.recognition.model_card import load_card
 
-ROOT = Path(__file__).resolve().parents[1]
-REPORTS = ROOT / "benchmarks" / "reports"
-EVIDENCE = ROOT / "src" / "tubelet" / "methods" / "recognition" / "weights" / "evidence.json"
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+EVIDENCE = METHODS / "recognition" / "weights" / "evidence.json"
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted(METHODS.glob("*/README.md")))
 _PLACE = re.compile(r"(<!-- numbers: (\w+) -->\n).*?(<!-- /numbers -->)", re.DOTALL)
-
-
-def load(name: str) -> dict[str, Any]:
-    """A report by its file name without ending."""
-    content: dict[str, Any] = json.loads((REPORTS / f"{name}.json").read_text(encoding="utf-8"))
-    return content
-
-
-def table(header: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
-
-
-def share(metric: dict[str, Any] | None) -> str:
-    """A share in per cent with its interval and how many items are behind it."""
-    if metric is None or metric["value"] is None:
-        return "not measured"
-    text = f"{100 * metric['value']:.0f} %"
-    if metric["low"] is not None:
-        text += f" ({100 * metric['low']:.0f} to {100 * metric['high']:.0f})"
-    return f"{text}, n={metric['n']}"
 
 
 def real_footage() -> str:
@@ -252,6 +230,7 @@ def network_speed() -> str:
 
 
 RENDERERS = {
+    **claim_renderers(),
     "network_speed": network_speed,
     "clip_sets": clip_sets,
     "clip_real": clip_real,
@@ -292,7 +271,9 @@ def main() -> None:
             if not options.check:
                 page.write_text(after, encoding="utf-8")
     if options.check and stale:
-        sys.exit(f"numbers differ from the reports in {', '.join(stale)}; run python scripts/render_numbers.py")
+        sys.exit(
+            f"numbers differ from the reports or claims in {', '.join(stale)}; run python scripts/render_numbers.py"
+        )
 
 
 if __name__ == "__main__":

@@ -6,9 +6,10 @@ import re
 import subprocess
 import sys
 
-from source_tree import ROOT, relative
+from source_tree import PACKAGE, ROOT, relative
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+METHOD_PAGES = sorted((PACKAGE / "methods").glob("*/README.md"))
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *METHOD_PAGES]
 PLACE = re.compile(r"<!-- numbers: (\w+) -->\n(.*?)<!-- /numbers -->", re.DOTALL)
 
 
@@ -17,7 +18,7 @@ def test_every_place_for_numbers_is_filled() -> None:
     places = [(page, *place) for page, text in pages.items() for place in PLACE.findall(text)]
     begun = sum(text.count("<!-- numbers:") for text in pages.values())
     assert len(places) == begun, "a place for numbers has no end"
-    assert {name for _, name, _ in places} >= {"evidence", "real_footage", "recognize_speed", "memory", "decode_speed"}
+    assert {name for _, name, _ in places} >= {"claims", "evidence", "real_footage", "recognize_speed", "memory"}
     assert [f"{page}: {name}" for page, name, content in places if not content.strip()] == []
 
 
