@@ -25,6 +25,23 @@ POSE_LANDMARK_FULL = Weights(
     "turn over; figures in docs/design/2026-11-23-person-detection.md",
 )
 
+FACE_DETECTION_FULL = Weights(
+    name="face_detection_full",
+    filename="face_detection_full_range_sparse.tflite",
+    sha256="2c3728e6da56f21e21a320433396fb06d40d9088f2247c05e5635a688d45dfe1",
+    size_bytes=676_746,
+    licence="Apache-2.0",
+    origin=PyPIWheel(
+        package="mediapipe",
+        version="0.10.21",
+        member="mediapipe/modules/face_detection/face_detection_full_range_sparse.tflite",
+        download_bytes=35_622_638,
+    ),
+    purpose="BlazeFace, to measure which faces are left to see",
+    group="anonymization",
+    evidence="tests compare its boxes with those of the package that publishes it",
+)
+
 OIDV4_SSD = Weights(
     name="oidv4_ssd",
     filename="object_detection_ssd_mobilenetv2_oidv4_fp16.tflite",
@@ -206,6 +223,7 @@ MOTIONS = tuple(_motion(*row) for row in _MOTION_FILES)
 
 ALL_WEIGHTS = (
     POSE_LANDMARK_FULL,
+    FACE_DETECTION_FULL,
     OIDV4_SSD,
     PEDESTRIAN_SSDLITE,
     DEMO_VIDEO,
@@ -217,7 +235,7 @@ ALL_WEIGHTS = (
     *MOTIONS,
 )
 
-GROUPS = ("recognition", "backbones", "motions", "footage", "digits")
+GROUPS = ("recognition", "anonymization", "backbones", "motions", "footage", "digits")
 
 
 def find(name: str) -> tuple[Weights, ...]:
