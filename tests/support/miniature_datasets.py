@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import pickle
 import tempfile
+import zlib
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -295,3 +297,90 @@ def pose_annotations(num: int = 4) -> dict[str, object]:
         "split": {"train1": names[:3], "test1": names[3:], "train2": names[1:], "test2": names[:1]},
         "annotations": annotations,
     }
+
+
+def private_bits(name: str, count: int = 5) -> list[int]:
+    """Private attributes of a video, made out of its name without folder and ending."""
+    return [zlib.crc32(f"{name.rpartition('/')[2].rpartition('.')[0]} {bit}".encode()) & 1 for bit in range(count)]
+
+
+def put_vp_labels(path: Path, names: Iterable[str]) -> Path:
+    """The pickle of VP-UCF101 and VP-HMDB51: `Class/video.mp4` with a (1, 5) array, in no order."""
+    names = sorted(names, key=lambda name: zlib.crc32(name.encode()))
+    content = {f"{n.rpartition('.')[0]}.mp4": np.array([private_bits(n)], dtype=np.int64) for n in names}
+    path.write_bytes(pickle.dumps(content, protocol=4))
+    return path
+
+
+def make_vp_ucf101(root: Path) -> Path:
+    """UCF-101 as `make_ucf101` with the label file, which is given back."""
+    make_ucf101(root)
+    lists = (root / "ucfTrainTestlist" / "trainlist01.txt", root / "ucfTrainTestlist" / "testlist01.txt")
+    names = [line.split(" ")[0] for path in lists for line in path.read_text().splitlines()]
+    return put_vp_labels(root / "ucf101_privacy_attribute_label.pickle", names)
+
+
+def make_vp_hmdb51(root: Path) -> Path:
+    """HMDB51 as `make_hmdb51` with the label file, which is given back; clips in neither part have labels too."""
+    make_hmdb51(root)
+    names = [path.relative_to(root / "videos").as_posix() for path in (root / "videos").rglob("*.avi")]
+    return put_vp_labels(root / "hmdb51_privacy_attribute_label.pickle", names)
+
+
+def make_pa_hmdb51(root: Path) -> Path:
+    """HMDB51 as `make_hmdb51`, and the folder of labels for some of its clips, which is given back."""
+    make_hmdb51(root)
+
+    def video(face: object, gender: object, **more: object) -> dict[str, object]:
+        constant = {"skin_color": [[0, 9, 1]], "nudity": [[0, 9, 0]], "relationship": [[0, 9, 0]]}
+        return {"face": face, "gender": gender, **constant, **more, "review": False, "note": ""}
+
+    files = {
+        "brush_hair": {
+            "April_09_brush_hair_u_nm_np1_ba_goo_0.avi": video([[0, 5, 2], [6, 9, 0]], [[0, 9, [1, 2]]]),
+            "Prelinger_HabitPat1954_brush_hair_h_nm_np1_fr_med_26.avi": video([[0, 4, 1], [5, 9, 0]], [[0, 9, 2]]),
+        },
+        "climb_stairs": {
+            "Crash_climb_stairs_f_cm_np1_fr_med_1.avi": video([[2, 4, 0], [4, 4, 1]], [[0, 9, [0, 1]]], nudity=[]),
+            "BIG_FISH_climb_stairs_l_cm_np2_le_goo_3.avi": video([[0, 9, 1]], [[0, 9, 0]], relationship=[[0, 9, 1]]),
+            "BIG_FISH_climb_stairs_l_cm_np2_le_goo_4.avi": video([[0, 9, 1]], [[0, 9, 0]]),
+        },
+    }
+    put_text(root, {f"PrivacyAttributes/{name}.json": json.dumps(videos, indent=4) for name, videos in files.items()})
+    return root / "PrivacyAttributes"
+
+
+VISPR_SHOWN = {
+    "train2017/2017_10000001": ["a4_gender", "a9_face_complete", "a17_color"],
+    "train2017/2017_10000002": ["a0_safe"],
+    "train2017/2017_10000003": ["a10_face_partial", "a12_semi_nudity", "a64_rel_personal", "a65_rel_social"],
+    "test2017/2017_10000004": ["a4_gender", "a10_face_partial", "a12_semi_nudity", "a17_color", "a64_rel_personal"],
+    "test2017/2017_10000005": ["a9_face_complete", "a65_rel_social", "a73_landmark"],
+}
+
+
+def make_vispr(root: Path, *, labels: str = "pkl") -> Path:
+    """Five empty files for pictures with labels: of TeD-SPAD ("pkl", "json"), or a JSON file for each ("each")."""
+    seven = (
+        *("a17_color", "a4_gender", "a9_face_complete", "a10_face_partial", "a12_semi_nudity"),
+        *("a64_rel_personal", "a65_rel_social"),
+    )
+    put_text(root, {f"{name}.jpg": "" for name in VISPR_SHOWN})
+    if labels == "each":
+        notes = {
+            f"annotations/{name}.json": json.dumps({"id": name, "image_path": f"images/{name}.jpg", "labels": shown})
+            for name, shown in VISPR_SHOWN.items()
+        }
+        return put_text(root, notes)
+    for split in ("train", "test"):
+        rows = {
+            name.partition("/")[2]: np.array([float(each in shown) for each in seven])
+            for name, shown in reversed(VISPR_SHOWN.items())
+            if name.startswith(split)
+        }
+        path = root / f"{split}_labels.{labels}"
+        if labels == "pkl":
+            path.write_bytes(pickle.dumps(rows, protocol=4))
+        else:
+            path.write_text(json.dumps({name: row.tolist() for name, row in rows.items()}))
+    return root

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import NamedTuple
 
-from tubelet.datasets.annotation_files import annotation_folders, line_of, read_lines
+from tubelet.datasets.annotation_files import Place, annotation_folders, line_of, read_lines
 from tubelet.datasets.labelled import ClipSet, Split
 from tubelet.datasets.listed_clips import ListedClips
 from tubelet.errors import DatasetError
@@ -40,34 +41,21 @@ def read_hmdb51(root: Path, *, annotations: Path | None = None, fold: int = 1, a
         DatasetError: The lists of the fold are missing or have a line that is not as described; a clip is listed twice;
             files are missing.
     """
-    ending = f"_test_split{fold}.txt"
-    folders = annotation_folders(root, annotations, *ANNOTATION_FOLDERS)
-    lists = next((found for folder in folders if (found := sorted(folder.glob(f"*{ending}")))), [])
-    if not lists:
-        looked = ", ".join(map(str, folders))
-        raise DatasetError(f"the lists of fold {fold} are not there: looked for *{ending} in {looked}; allowed: 1 to 3")
-    classes = tuple(path.name.removesuffix(ending) for path in lists)
+    classes, lines = _read_lists(root, annotations, fold)
     listed = ListedClips(root)
-    for label, (class_name, path) in enumerate(zip(classes, lists, strict=True)):
-        for line, text in read_lines(path):
-            place = line_of(path, line)
-            name, _, number = text.rpartition(" ")
-            name = name.strip()
-            if number not in _SPLITS or not name:
-                raise place.error(f"{text!r}; allowed: a file name and 1 (train), 2 (test) or 0 (neither)")
-            split = _SPLITS[number]
-            if split is None:
-                continue
-            stem = name.rpartition(".")[0] or name
-            listed.add(
-                f"{class_name}/{name}",
-                place,
-                stems=[stem],
-                near=[class_name],
-                labels=(label,),
-                group=_source(stem, class_name),
-                split=split,
-            )
+    for line in lines:
+        if line.split is None:
+            continue
+        stem = line.name.rpartition(".")[0] or line.name
+        listed.add(
+            f"{line.class_name}/{line.name}",
+            line.place,
+            stems=[stem],
+            near=[line.class_name],
+            labels=(classes.index(line.class_name),),
+            group=_source(stem, line.class_name),
+            split=line.split,
+        )
     return listed.clip_set(
         f"HMDB51 fold {fold}",
         classes,
@@ -75,6 +63,47 @@ def read_hmdb51(root: Path, *, annotations: Path | None = None, fold: int = 1, a
         group_rule="the film or source that the file name tells before the class, in whatever class; else the file",
         allow_missing=allow_missing,
     )
+
+
+def names_in_hmdb51(root: Path, *, annotations: Path | None = None, fold: int = 1) -> tuple[str, ...]:
+    """Every video that the lists of a fold name, as `CLASS/FILE.avi`, those in neither part among them.
+
+    Args:
+        root: Folder of the dataset.
+        annotations: Folder of the lists, where it is not in the root.
+        fold: 1 to 3.
+
+    Raises:
+        DatasetError: The lists of the fold are missing or have a line that is not as described.
+    """
+    return tuple(f"{line.class_name}/{line.name}" for line in _read_lists(root, annotations, fold)[1])
+
+
+class _Line(NamedTuple):
+    place: Place
+    class_name: str
+    name: str
+    split: Split | None
+
+
+def _read_lists(root: Path, annotations: Path | None, fold: int) -> tuple[tuple[str, ...], list[_Line]]:
+    """Classes, and the lines of all their lists."""
+    ending = f"_test_split{fold}.txt"
+    folders = annotation_folders(root, annotations, *ANNOTATION_FOLDERS)
+    lists = next((found for folder in folders if (found := sorted(folder.glob(f"*{ending}")))), [])
+    if not lists:
+        looked = ", ".join(map(str, folders))
+        raise DatasetError(f"the lists of fold {fold} are not there: looked for *{ending} in {looked}; allowed: 1 to 3")
+    lines = []
+    for path in lists:
+        for line, text in read_lines(path):
+            place = line_of(path, line)
+            name, _, number = text.rpartition(" ")
+            name = name.strip()
+            if number not in _SPLITS or not name:
+                raise place.error(f"{text!r}; allowed: a file name and 1 (train), 2 (test) or 0 (neither)")
+            lines.append(_Line(place, path.name.removesuffix(ending), name, _SPLITS[number]))
+    return tuple(path.name.removesuffix(ending) for path in lists), lines
 
 
 def _source(stem: str, class_name: str) -> str:

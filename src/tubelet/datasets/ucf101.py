@@ -36,28 +36,22 @@ def read_ucf101(root: Path, *, annotations: Path | None = None, fold: int = 1, a
         DatasetError: A list is missing or has a line that is not as described; a clip is listed twice; files are
             missing.
     """
-    folders = annotation_folders(root, annotations, *ANNOTATION_FOLDERS)
-    class_file = need_annotations(["classInd.txt"], folders, "the list of classes")
-    classes = _read_class_numbers(class_file)
+    classes, lines = _read_lists(root, annotations, fold)
     listed = ListedClips(root)
-    for split, kind in _LISTS.items():
-        path = need_annotations([f"{kind}{fold:02d}.txt"], folders, f"the {split} list of fold {fold}")
-        for line, text in read_lines(path):
-            place = line_of(path, line)
-            name = _read_line(text, classes, place)
-            class_name = name.parent.name
-            group = source_of(name.stem, class_name)
-            if group is None:
-                raise place.error(f"{name.name} has no group and part (_g01_c02); is it another dataset's list?")
-            listed.add(
-                str(name),
-                place,
-                stems=[name.stem],
-                near=[class_name],
-                labels=(classes[class_name] - 1,),
-                group=group,
-                split=split,
-            )
+    for place, name, split in lines:
+        class_name = name.parent.name
+        group = source_of(name.stem, class_name)
+        if group is None:
+            raise place.error(f"{name.name} has no group and part (_g01_c02); is it another dataset's list?")
+        listed.add(
+            str(name),
+            place,
+            stems=[name.stem],
+            near=[class_name],
+            labels=(classes[class_name] - 1,),
+            group=group,
+            split=split,
+        )
     return listed.clip_set(
         f"UCF-101 fold {fold}",
         tuple(classes),
@@ -65,6 +59,35 @@ def read_ucf101(root: Path, *, annotations: Path | None = None, fold: int = 1, a
         group_rule="the group gXX of its class, as the file name tells: clips cut from one video",
         allow_missing=allow_missing,
     )
+
+
+def names_in_ucf101(root: Path, *, annotations: Path | None = None, fold: int = 1) -> tuple[str, ...]:
+    """Every video that the lists of a fold name, as `CLASS/FILE.avi`.
+
+    Args:
+        root: Folder of the dataset.
+        annotations: Folder of the lists, where it is not in the root.
+        fold: 1 to 3.
+
+    Raises:
+        DatasetError: A list is missing or has a line that is not as described.
+    """
+    return tuple(str(name) for _, name, _ in _read_lists(root, annotations, fold)[1])
+
+
+def _read_lists(
+    root: Path, annotations: Path | None, fold: int
+) -> tuple[dict[str, int], list[tuple[Place, PurePosixPath, Split]]]:
+    """Numbers of the classes from 1, and where each video is listed, its name and its part."""
+    folders = annotation_folders(root, annotations, *ANNOTATION_FOLDERS)
+    classes = _read_class_numbers(need_annotations(["classInd.txt"], folders, "the list of classes"))
+    lines = []
+    for split, kind in _LISTS.items():
+        path = need_annotations([f"{kind}{fold:02d}.txt"], folders, f"the {split} list of fold {fold}")
+        for line, text in read_lines(path):
+            place = line_of(path, line)
+            lines.append((place, _read_line(text, classes, place), split))
+    return classes, lines
 
 
 def _read_class_numbers(path: Path) -> dict[str, int]:
