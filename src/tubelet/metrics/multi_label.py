@@ -48,11 +48,10 @@ def average_precisions(
     num_groups = int(which.max()) + 1 if len(which) else 0
     once = np.ones((1, len(scores)), dtype=np.int64)
     values = [float(weighted_average_precision(*pair, once)[0]) for pair in zip(scores.T, positive.T, strict=True)]
+    mean = float(mean_of_measured(np.array(values), axis=0))
     if num_groups < 2:
         estimates = tuple(Estimate(value, math.nan, math.nan, num_groups) for value in values)
-        return AveragePrecisions(
-            Estimate(_mean_of_measured(values), math.nan, math.nan, num_groups), estimates, np.zeros(0)
-        )
+        return AveragePrecisions(Estimate(mean, math.nan, math.nan, num_groups), estimates, np.zeros(0))
     drawn = np.concatenate(
         [
             np.stack(
@@ -62,12 +61,9 @@ def average_precisions(
             for draws in group_draws(num_groups, num_resamples, seed)
         ]
     )
-    measured = ~np.isnan(drawn)
-    counts = measured.sum(axis=1)
-    means = np.full(len(drawn), np.nan)
-    np.divide(np.where(measured, drawn, 0.0).sum(axis=1), counts, out=means, where=counts > 0)
+    means = mean_of_measured(drawn, axis=1)
     return AveragePrecisions(
-        percentile_estimate(_mean_of_measured(values), means, num_groups),
+        percentile_estimate(mean, means, num_groups),
         tuple(percentile_estimate(value, drawn[:, index], num_groups) for index, value in enumerate(values)),
         means,
     )
@@ -97,6 +93,48 @@ def weighted_average_precision(
     return result
 
 
-def _mean_of_measured(values: Sequence[float]) -> float:
-    measured = [value for value in values if not math.isnan(value)]
-    return math.fsum(measured) / len(measured) if measured else math.nan
+def weighted_auroc(
+    scores: Float[np.ndarray, " items"], positive: Bool[np.ndarray, " items"], weights: Int[np.ndarray, "draws items"]
+) -> Float64[np.ndarray, " draws"]:
+    """How often a positive item scores above a negative one, ties half, where item i occurs `weights[draw, i]` times.
+
+    Returns:
+        0 to 1, 0.5 for scores that say nothing; NaN without a positive or without a negative item.
+
+    Source: area under the ROC curve as the Mann-Whitney statistic, Hanley and McNeil 1982; scikit-learn's
+        `roc_auc_score` with `sample_weight`.
+    """
+    if np.isnan(scores).any():
+        raise ValueError("scores hold NaN; an item without a score cannot be ranked")
+    result = np.full(len(weights), np.nan)
+    if len(scores) == 0:
+        return result
+    order = np.argsort(scores, kind="stable")
+    last_of_its_score = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+    weighted = weights[:, order].astype(np.float64)
+    positives = np.cumsum(weighted * positive[order], axis=1)[:, last_of_its_score]
+    negatives = np.cumsum(weighted * ~positive[order], axis=1)[:, last_of_its_score]
+    gained, passed = np.diff(positives, axis=1, prepend=0), np.diff(negatives, axis=1, prepend=0)
+    pairs = positives[:, -1] * negatives[:, -1]
+    np.divide((gained * (negatives - passed / 2)).sum(axis=1), pairs, out=result, where=pairs > 0)
+    return result
+
+
+def ranks_by_lot(
+    scores: Float[np.ndarray, "items *more"], lots: Float[np.ndarray, "items *more"]
+) -> Float64[np.ndarray, "items *more"]:
+    """The place of each item, 0 for the lowest score, where equal scores are put in the order of their lots."""
+    order = np.lexsort((lots, scores), axis=0)
+    ranks = np.empty(scores.shape)
+    places = np.arange(len(scores), dtype=np.float64).reshape(-1, *[1] * (scores.ndim - 1))
+    np.put_along_axis(ranks, order, np.broadcast_to(places, scores.shape), axis=0)
+    return ranks
+
+
+def mean_of_measured(values: Float[np.ndarray, "..."], axis: int) -> Float[np.ndarray, "..."]:
+    """Mean over an axis of what is not NaN; NaN where nothing is left."""
+    measured = ~np.isnan(values)
+    counts = measured.sum(axis=axis)
+    means = np.full(counts.shape, np.nan)
+    np.divide(np.where(measured, values, 0.0).sum(axis=axis), counts, out=means, where=counts > 0)
+    return means
