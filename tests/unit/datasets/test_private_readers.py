@@ -256,6 +256,10 @@ def test_attributes_of_vispr_without_names_and_others(tmp_path: Path) -> None:
     assert "no picture has a4_gendr; allowed: attributes that are there: a0_safe, a10_face" in said_of(
         lambda: read_vispr(each, attributes=["a4_gendr"])
     )
+    (vectors / "test_labels.pkl").unlink()
+    everything = json.dumps({"labels": VISPR1})
+    put_text(vectors, {f"annotations/{name}.json": everything for name in VISPR_SHOWN if "test" in name})
+    assert "test has the attributes a17_color, a4_gender, a9_face" in said_of(lambda: read_vispr(vectors))
     beside = read_vispr(vectors, labels=each, attributes=VISPR1)
     assert beside.labels.fingerprint() == read_vispr(each).labels.fingerprint()
 
