@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gzip
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -22,7 +23,7 @@ from tubelet.errors import DatasetError
 
 ACTIONS = ("left", "right", "up", "down")
 NUM_FRAMES, SIDE_PX = 8, 32
-_QUARTER, _BLOCK, _DIGIT = SIDE_PX // 2, 4, 12
+_QUARTER, _BLOCK = SIDE_PX // 2, 4
 _STEPS = {"left": (0, -1), "right": (0, 1), "up": (-1, 0), "down": (1, 0)}
 _SHARES: dict[Split, tuple[float, float]] = {"train": (0.0, 0.6), "val": (0.6, 0.75), "test": (0.75, 1.0)}
 
@@ -41,6 +42,42 @@ class Digits:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GlyphStyle:
+    """How hard the two things are to see, and how they hang together.
+
+    Attributes:
+        variant: "apart" draws block and digit in different quarters. In "entangled" the digit is what moves, so that no
+            mask can show the one and hide the other. In "correlated" the action tells something of the digit.
+        correlation: In "correlated", the share of clips whose digit is below five exactly for the actions left and
+            right.
+        block_contrast: 1 for a bright block, less to bring it closer to what is behind it.
+        glyph_contrast: Likewise for the ink of the digit.
+        noise: Standard deviation of what is added to every value, of 255.
+        glyph_px: Side of the digit; 16 fills its quarter, less stands at a random place in it.
+        num_distractors: Blocks as bright as the moving one that jump about in the two other quarters.
+    """
+
+    variant: Literal["apart", "entangled", "correlated"] = "apart"
+    correlation: float = 0.0
+    block_contrast: float = 1.0
+    glyph_contrast: float = 1.0
+    noise: float = 6.0
+    glyph_px: int = 12
+    num_distractors: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("correlation", "block_contrast", "glyph_contrast"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name):g}; allowed: 0 to 1")
+        if not 0 <= self.noise <= 255:
+            raise ValueError(f"noise is {self.noise:g}; allowed: 0 to 255")
+        if not 8 <= self.glyph_px <= _QUARTER:
+            raise ValueError(f"glyph_px is {self.glyph_px}; allowed: 8 to {_QUARTER}")
+        if not 0 <= self.num_distractors <= 16:
+            raise ValueError(f"num_distractors is {self.num_distractors}; allowed: 0 to 16")
+
+
+@dataclass(frozen=True, kw_only=True)
 class GlyphClip:
     """One clip with its truth.
 
@@ -50,7 +87,7 @@ class GlyphClip:
         digit: Which digit stands in the picture.
         digit_id: Which image of it: splits share none.
         block: Where the moving block is, in each picture.
-        glyph: Where the digit's square is.
+        glyph: Where the digit's square is; of a digit that moves, everywhere that it comes.
     """
 
     frames: UInt8[np.ndarray, "time height width 3"]
@@ -59,6 +96,9 @@ class GlyphClip:
     digit_id: int
     block: Bool[np.ndarray, "time height width"]
     glyph: Bool[np.ndarray, "height width"]
+
+
+PLAIN = GlyphStyle()
 
 
 def load_digits() -> Digits:
@@ -79,7 +119,9 @@ def load_digits() -> Digits:
     return Digits(images=table[:, :64].reshape(-1, 8, 8) / 16, values=table[:, 64].astype(np.int64))
 
 
-def draw_glyph_clip(seed: int, number: int, split: Split, digits: Digits) -> GlyphClip:
+def draw_glyph_clip(
+    seed: int, number: int, split: Split, digits: Digits, style: GlyphStyle = PLAIN, *, gait: float = 0.0
+) -> GlyphClip:
     """Draw one clip; it depends on its arguments alone. Actions take turns, so that they are equally frequent.
 
     Args:
@@ -87,17 +129,33 @@ def draw_glyph_clip(seed: int, number: int, split: Split, digits: Digits) -> Gly
         number: Of the clip in its split.
         split: Whose digits to take.
         digits: All digits.
+        style: How hard it is.
+        gait: Pixels by which the block swings sideways on its way, in a rhythm that belongs to the digit: who goes
+            there can then be told from the movement alone.
     """
     rng = np.random.default_rng((seed, ("train", "val", "test").index(split), number))
+    # What the styles add is drawn from numbers of its own, so that the plain clips stay what they are.
+    more = np.random.default_rng((seed, 7, ("train", "val", "test").index(split), number))
     action = number % len(ACTIONS)
     order = np.random.default_rng((seed, 99)).permutation(len(digits.values))
     low, high = (int(share * len(order)) for share in _SHARES[split])
-    digit_id = int(order[rng.integers(low, high)])
+    place = rng.integers(low, high)
+    if style.variant == "correlated" and more.random() < style.correlation:
+        wanted = (digits.values[order[low:high]] < 5) == (action < 2)
+        place = low + more.choice(np.flatnonzero(wanted))
+    digit_id = int(order[place])
     frames = _background(rng)
-    moving, still = rng.choice(4, 2, replace=False)
-    glyph = _draw_digit(frames, rng, int(still), digits.images[digit_id])
-    block = _draw_block(frames, rng, int(moving), _STEPS[ACTIONS[action]])
-    noisy = np.clip(frames + rng.normal(0, 6, frames.shape), 0, 255).astype(np.uint8)
+    moving, still = (int(quarter) for quarter in rng.choice(4, 2, replace=False))
+    step = _STEPS[ACTIONS[action]]
+    image, rhythm = digits.images[digit_id], float(digits.values[digit_id])
+    if style.variant == "entangled":
+        block = _draw_moving_digit(frames, rng, moving, step, image, style.glyph_contrast)
+        glyph = np.asarray(block.any(axis=0))
+    else:
+        glyph = _draw_digit(frames, rng, still, image, style)
+        block = _draw_block(frames, rng, moving, step, style.block_contrast, (gait, rhythm))
+    _draw_distractors(frames, more, [quarter for quarter in range(4) if quarter not in (moving, still)], style)
+    noisy = np.clip(frames + rng.normal(0, style.noise, frames.shape), 0, 255).astype(np.uint8)
     return GlyphClip(
         frames=noisy,
         action=action,
@@ -123,10 +181,13 @@ def _draw_digit(
     rng: np.random.Generator,
     quarter: int,
     image: Float[np.ndarray, "8 8"],
+    style: GlyphStyle,
 ) -> Bool[np.ndarray, "height width"]:
-    top, left = (place + int(rng.integers(0, _QUARTER - _DIGIT + 1)) for place in _corner(quarter))
-    ink = cv2.resize(image.astype(np.float32), (_DIGIT, _DIGIT), interpolation=cv2.INTER_LINEAR)[..., None]
-    area = (slice(None), slice(top, top + _DIGIT), slice(left, left + _DIGIT))
+    side = style.glyph_px
+    top, left = (place + int(rng.integers(0, _QUARTER - side + 1)) for place in _corner(quarter))
+    grown = cv2.resize(image.astype(np.float32), (side, side), interpolation=cv2.INTER_LINEAR)
+    ink = style.glyph_contrast * grown[..., None]
+    area = (slice(None), slice(top, top + side), slice(left, left + side))
     frames[area] = frames[area] * (1 - ink) + 230 * ink
     glyph = np.zeros((SIDE_PX, SIDE_PX), bool)
     glyph[area[1:]] = True
@@ -134,15 +195,57 @@ def _draw_digit(
 
 
 def _draw_block(
-    frames: Float[np.ndarray, "time height width 3"], rng: np.random.Generator, quarter: int, step: tuple[int, int]
+    frames: Float[np.ndarray, "time height width 3"],
+    rng: np.random.Generator,
+    quarter: int,
+    step: tuple[int, int],
+    contrast: float,
+    gait: tuple[float, float],
 ) -> Bool[np.ndarray, "time height width"]:
     """A bright block that crosses its quarter, leaving on one side and coming in on the other."""
-    top, left = _corner(quarter)
     place = rng.integers(0, _QUARTER, 2)
+    across = np.array(step[::-1])
     where = np.zeros(frames.shape[:3], bool)
     for time in range(NUM_FRAMES):
-        corner = place + np.array(step) * time * 2
-        rows, columns = ((corner[axis] + np.arange(_BLOCK)) % _QUARTER for axis in (0, 1))
-        where[time][np.ix_(top + rows, left + columns)] = True
-    frames[where] = rng.uniform(215, 250)
+        swing = round(gait[0] * np.sin((1 + gait[1]) * 0.35 * time))
+        where[time][_wrapped(quarter, place + np.array(step) * time * 2 + across * swing, _BLOCK)] = True
+    bright = rng.uniform(215, 250)
+    frames[where] = bright if contrast == 1 else frames[where] * (1 - contrast) + bright * contrast
     return where
+
+
+def _draw_moving_digit(
+    frames: Float[np.ndarray, "time height width 3"],
+    rng: np.random.Generator,
+    quarter: int,
+    step: tuple[int, int],
+    image: Float[np.ndarray, "8 8"],
+    contrast: float,
+) -> Bool[np.ndarray, "time height width"]:
+    """The digit itself crosses its quarter."""
+    place = rng.integers(0, _QUARTER, 2)
+    where = np.zeros(frames.shape[:3], bool)
+    ink = contrast * image[..., None]
+    for time in range(NUM_FRAMES):
+        area = _wrapped(quarter, place + np.array(step) * time * 2, len(image))
+        frames[time][area] = frames[time][area] * (1 - ink) + 230 * ink
+        where[time][area] = True
+    return where
+
+
+def _draw_distractors(
+    frames: Float[np.ndarray, "time height width 3"], rng: np.random.Generator, quarters: list[int], style: GlyphStyle
+) -> None:
+    """Blocks that are somewhere else in every picture: bright and changing, and of no direction."""
+    for index in range(style.num_distractors):
+        bright = rng.uniform(215, 250) * style.block_contrast
+        for time in range(NUM_FRAMES):
+            area = _wrapped(quarters[index % len(quarters)], rng.integers(0, _QUARTER, 2), _BLOCK)
+            frames[time][area] = frames[time][area] * (1 - style.block_contrast) + bright
+
+
+def _wrapped(quarter: int, corner: Int[np.ndarray, " 2"], side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of a square in a quarter that goes on at the other side."""
+    top, left = _corner(quarter)
+    rows, columns = ((corner[axis] + np.arange(side)) % _QUARTER for axis in (0, 1))
+    return np.ix_(top + rows, left + columns)

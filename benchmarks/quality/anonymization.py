@@ -1,0 +1,251 @@
+"""Does pruning by the contrast of two tokens hide what is private? The small-scale experiments on glyph motion.
+
+    python benchmarks/quality/anonymization.py E1 --workers 2
+    python benchmarks/quality/anonymization.py E2 E3 --workers 2
+
+Every arm hides the same clips at the same kept share; a recogniser and two attackers are trained anew on what each
+leaves, with the seed of the arm. Five seeds draw networks, batches and masks; the clips are the same for all, so that
+arms are compared clip by clip. What is done is noted in --work as it comes; the same command goes on from there. Writes
+benchmarks/reports/anonymization.json and the entries of benchmarks/claims/anonymization.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tubelet.datasets.glyph_motion import GlyphStyle
+from tubelet.methods.anonymization.attack import attack
+from tubelet.methods.anonymization.baselines import MaskRule, blurred, downsampled, rule_mask
+from tubelet.methods.anonymization.data import Hide, MemorySource, open_glyphs
+from tubelet.methods.anonymization.masks import masked
+from tubelet.methods.anonymization.measure import known_of, mask_metrics, measured
+from tubelet.methods.anonymization.model import MODEL_FILE, Anonymizer, DualTokenViT
+from tubelet.methods.anonymization.recipes import STYLE, AnonymizationConfig, GlyphData, glyphs
+from tubelet.methods.anonymization.train import train_anonymizer
+from tubelet.methods.anonymization.warm import warm_start
+from tubelet.runs import Progress, RunDirectory
+from tubelet.training.seed import seed_everything
+from tubelet.training.weights_files import save_weights
+
+ROOT = Path(__file__).resolve().parents[2]
+REPORT = ROOT / "benchmarks" / "reports" / "anonymization.json"
+KEEPS = (0.5, 0.3)
+NUM_SEEDS = 5
+WARM_SEED, WARM_STEPS = 1000, 2000
+TRAINED = {"action_only": ("coop", 0.0), "grl_0.5": ("grl", 0.5), "coop_0.5": ("coop", 0.5), "coop_1": ("coop", 1.0)}
+RULES: tuple[MaskRule, ...] = ("random", "centre", "motion")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One way of hiding, with one seed.
+
+    Attributes:
+        arm: Name of a trained network, of a rule, or of a coarser picture.
+        tube: Whether a place is hidden at all time steps or at none.
+        keep: Share of the tubelets that stays.
+        seed: Of networks, batches and masks.
+        style: How the clips are drawn.
+        set_name: What that is called.
+    """
+
+    arm: str
+    tube: bool
+    keep: float
+    seed: int
+    style: GlyphStyle
+    set_name: str = "apart"
+
+    @property
+    def key(self) -> str:
+        """Name of the result."""
+        return f"{self.set_name}|{self.arm}{'+tube' if self.tube else ''}|{self.keep:g}|{self.seed}"
+
+
+def config_of(style: GlyphStyle, seed: int, arm: str = "coop_1") -> AnonymizationConfig:
+    """The recipe with this arm's mode and weight."""
+    base = glyphs()
+    mode, weight = TRAINED[arm]
+    return replace(
+        base,
+        seed=seed,
+        data=GlyphData(num_train=4000, num_val=200, num_test=1000, style=style),
+        privacy_mode=mode,  # type: ignore[arg-type]
+        pruning=replace(base.pruning, privacy_weight=weight),
+        num_warm_steps=0,  # one start for all arms and seeds, as image weights would be: see `warm_weights`
+    )
+
+
+def warm_weights(style: GlyphStyle, set_name: str, work: Path) -> Path:
+    """Weights that all arms and seeds start from; made where they are not there yet."""
+    path = work / f"warm_{set_name}.safetensors"
+    if not path.exists():
+        config = config_of(style, WARM_SEED)
+        assert isinstance(config.data, GlyphData)
+        seed_everything(WARM_SEED, num_threads=1)
+        source = open_glyphs(config.data)
+        network = DualTokenViT(len(source.action_names), len(source.attribute_names), config.shape)
+        warm_start(
+            network,
+            source,
+            work / f"warm_{set_name}",
+            num_steps=WARM_STEPS,
+            batch_size=config.batch_size,
+            optimizer=config.optimizer,
+            seed=WARM_SEED,
+        )
+        save_weights(path, network.vit.state_dict())
+    return path
+
+
+def trained(job: Job, source: MemorySource, work: Path) -> Anonymizer:
+    """The network of an arm; trained where it is not there yet."""
+    folder = work / "runs" / f"{job.set_name}_{job.arm}_{job.seed}"
+    if (folder / MODEL_FILE).exists():
+        return Anonymizer.load(folder)
+    start = warm_weights(job.style, job.set_name, work)
+    config = replace(config_of(job.style, job.seed, job.arm), image_weights=str(start))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    run = RunDirectory(folder) if folder.exists() else RunDirectory.create(folder, {"recipe": "anonymization:glyphs"})
+    anonymizer = train_anonymizer(config, source, run)
+    anonymizer.save(folder / MODEL_FILE)
+    return anonymizer
+
+
+def do(job: Job, work: Path) -> dict[str, Any]:
+    """Hide, attack, measure."""
+    torch.set_num_threads(1)
+    config = config_of(job.style, job.seed)
+    assert isinstance(config.data, GlyphData)
+    source = open_glyphs(config.data)
+    tubelet = config.shape.tubelet
+    masks: dict[str, Any] = {}
+    if job.arm == "raw":
+        hide: Hide = lambda video: video  # noqa: E731
+    elif job.arm.startswith("downsample"):
+        hide = lambda video: downsampled(video, int(job.arm[-1]))  # noqa: E731
+    elif job.arm.startswith("blur"):
+        hide = lambda video: blurred(video, float(job.arm[-1]))  # noqa: E731
+    else:
+        kept_of = _kept(job, source, work)
+        hide = lambda video: masked(video, kept_of(video).bool(), tubelet)  # noqa: E731
+        masks = {name: metric.value for name, metric in mask_metrics(source, kept_of, tubelet).items()}
+    published = source.hidden(hide)
+    folder = work / "attacks" / job.key.replace("|", "_")
+    attacked = attack(
+        published, config.attack, folder, num_frames=8, size_px=config.shape.size_px, seed=job.seed, device="cpu"
+    )
+    found = measured(attacked, known_of(source), source.attribute_names, len(source.action_names), seed=job.seed)
+    scores = attacked.private_scores[found.strongest]
+    return {
+        "key": job.key,
+        **{name: metric.value for name, metric in found.metrics().items()},
+        **masks,
+        "strongest": found.strongest,
+        "right": (attacked.action_scores.argmax(1) == attacked.truth.actions).astype(int).tolist(),
+        "private_scores": np.round(scores, 4).tolist(),
+    }
+
+
+def _kept(job: Job, source: MemorySource, work: Path) -> Hide:
+    tubelet = config_of(job.style, job.seed).shape.tubelet
+    if job.arm in RULES:
+        count = iter(range(10**9))
+        # Another draw for every batch of clips, the same ones in every run.
+        return lambda video: rule_mask(
+            job.arm,  # type: ignore[arg-type]
+            video,
+            tubelet,
+            keep=job.keep,
+            tube=job.tube,
+            seed=job.seed * 100_003 + next(count),
+        )
+    anonymizer = trained(job, source, work)
+    temporal = "tube" if job.tube else "none"
+    return lambda video: anonymizer.kept(video, keep=job.keep, temporal=temporal)
+
+
+def jobs_of(experiment: str) -> Iterator[Job]:
+    """The arms of an experiment; arms that two have in common are done once."""
+    if experiment == "E1":
+        for seed in range(NUM_SEEDS):
+            for keep in KEEPS:
+                for arm in ("random", *TRAINED):
+                    for tube in (False, True):
+                        yield Job(arm, tube, keep, seed, STYLE)
+        for arm in ("raw", "downsample2", "downsample4", "blur3", "blur7"):
+            yield Job(arm, False, 1.0, 0, STYLE)
+        for keep in KEEPS:
+            for arm in ("centre", "motion"):
+                for tube in (False, True):
+                    yield Job(arm, tube, keep, 0, STYLE)
+    elif experiment == "entangled":
+        for arm in ("random", "coop_1"):
+            yield Job(arm, True, 0.5, 0, replace(STYLE, variant="entangled"), "entangled")
+    elif experiment == "E3":
+        for arm in ("raw", "random", "coop_1"):
+            yield Job(arm, arm != "raw", 1.0 if arm == "raw" else 0.5, 0, _correlated(), "correlated")
+
+
+def _correlated() -> GlyphStyle:
+    return replace(STYLE, variant="correlated", correlation=0.8)
+
+
+def main() -> None:
+    """Parses, runs, writes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("experiments", nargs="+", choices=("E1", "entangled", "E3"))
+    parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
+    parser.add_argument("--work", type=Path, default=ROOT / "out" / "benchmarks" / "anonymization")
+    parser.add_argument("--report", type=Path, default=REPORT)
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    journal = options.work / "results.jsonl"
+    done = {row["key"]: row for row in read_journal(journal)}
+    wanted = list(dict.fromkeys(job for name in options.experiments for job in jobs_of(name)))
+    missing = [job for job in wanted if job.key not in done]
+    # Networks first, one job for each, so that no two processes train the same one.
+    for job in {job.set_name: job for job in missing if job.arm in TRAINED}.values():
+        warm_weights(job.style, job.set_name, options.work)
+    networks = {(job.set_name, job.arm, job.seed): job for job in missing if job.arm in TRAINED}
+    with ProcessPoolExecutor(options.workers) as pool, Progress() as progress:
+        line = progress.add("arms", len(missing), "arms")
+        first = [pool.submit(do, job, options.work) for job in networks.values()]
+        for future in as_completed(first):
+            note(journal, done, future.result())
+            line.advance()
+        rest = [pool.submit(do, job, options.work) for job in missing if job.key not in done]
+        for future in as_completed(rest):
+            note(journal, done, future.result())
+            line.advance()
+    print(f"{len(done)} arms in {journal}")
+
+
+def read_journal(path: Path) -> list[dict[str, Any]]:
+    """What was done before."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def note(path: Path, done: dict[str, dict[str, Any]], row: dict[str, Any]) -> None:
+    """Append a result; it is on the disk when this returns."""
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    done[row["key"]] = row
+    shown = {name: row.get(name) for name in ("top1", "private_cmap", "motion_kept", "secret_kept", "union_visibility")}
+    print(row["key"], {name: round(value, 3) for name, value in shown.items() if value is not None}, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,191 @@
+"""`tubelet anonymization apply`: a video in, a hidden video out, with its mask and a page that shows both."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from tubelet.errors import OutputExistsError
+from tubelet.methods.anonymization.footage import HiddenFrame, Hider, Span
+from tubelet.runs import write_json
+from tubelet.runs.progress import Task
+from tubelet.video import Source, VideoReader, VideoWriter, read_frames
+from tubelet.video.audio import copy_audio
+
+MASKS_SCHEMA = "tubelet.anonymization_masks/1"
+_QUALITY = 18  # near lossless: what the encoder smears across the edge of a mask stays small
+_IN_FLIGHT = 12  # pictures that wait for the encoder
+_SHOWN = 4  # moments on the page
+_SHOWN_WIDTH = 420
+
+
+@dataclass(kw_only=True)
+class Applied:
+    """What was done to one video.
+
+    Attributes:
+        source: As the user named it.
+        video_path: The hidden video.
+        masks_path: Its mask.
+        num_frames: Frames.
+        duration_s: Time of the last frame.
+        tubelets_kept: Share of the tubelets that stayed; None where none were pruned.
+        pixels_kept: Share of the pixels that stayed.
+        flicker: Share of the tubelets' places that change from one time step to the next.
+        union_visibility: Share of the tubelets' places that were visible at some time, in the mean over windows of 2 s.
+        num_person_looks: Frames in which people were looked for.
+        moments: Pictures for the page: time, original, mask, result.
+        boxes: Of people, where they were looked for: time and boxes, of the whole video.
+    """
+
+    source: str
+    video_path: Path
+    masks_path: Path
+    num_frames: int = 0
+    duration_s: float = 0.0
+    tubelets_kept: float | None = None
+    pixels_kept: float = 1.0
+    flicker: float | None = None
+    union_visibility: float | None = None
+    num_person_looks: int = 0
+    moments: list[tuple[float, UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 3"]]] = (
+        field(default_factory=list)
+    )
+
+
+def output_paths(stem: str, out: Path) -> tuple[Path, Path]:
+    """Names of the hidden video and its mask."""
+    return out / f"{stem}.anonymized.mp4", out / f"{stem}.masks.json"
+
+
+def require_free(paths: Iterable[Path]) -> None:
+    """See that no result is in the way.
+
+    Raises:
+        OutputExistsError: One is.
+    """
+    for path in paths:
+        if path.exists():
+            raise OutputExistsError(f"{path} is there already; give another folder, or --overwrite to replace it")
+
+
+def hide_video(
+    source: Source, hider: Hider, stem: str, out: Path, *, facts: dict[str, Any], keep_audio: bool, line: Task
+) -> Applied:
+    """Hide one video and write it with its mask.
+
+    Reading, the networks and encoding run side by side. The files appear when all is written; a video that cannot be
+    read to its end leaves none.
+
+    Args:
+        source: A file.
+        hider: How.
+        stem: Of the files' names.
+        out: An existing folder.
+        facts: Settings, for the mask's file.
+        keep_audio: Whether the sound is copied; it can name people as well as a picture.
+        line: Of the progress display.
+
+    Raises:
+        VideoReadError: The video cannot be read, or not to its end.
+        VideoWriteError: The result cannot be written.
+    """
+    video_path, masks_path = output_paths(stem, out)
+    with VideoReader(source.name) as reader:
+        info = reader.info
+    spans: list[Span] = []
+    hider.on_span = spans.append
+    applied = Applied(source=source.label, video_path=video_path, masks_path=masks_path)
+    shown_at = {round(share * info.duration_s, 3) for share in (np.arange(_SHOWN) + 0.5) / _SHOWN}
+    silent = out / f".{stem}.{os.getpid()}.silent.mp4" if keep_audio and info.has_audio else video_path
+    fps = min(1000.0, max(1e-3, info.average_fps or 30.0))
+    num_pixels = kept_pixels = 0
+    frames = read_frames(source, prefetch=8)
+    try:
+        with VideoWriter(silent, width=info.width, height=info.height, fps=fps, quality=_QUALITY) as writer:
+            for done in _encoded(hider.run(frames), writer):
+                num_pixels += done.hidden.size
+                kept_pixels += done.hidden.size - int(done.hidden.sum())
+                applied.num_frames += 1
+                applied.duration_s = done.frame.time_s
+                due = {time_s for time_s in shown_at if time_s <= done.frame.time_s}
+                if due:
+                    shown_at -= due
+                    applied.moments.append(_moment(done))
+                line.advance()
+        if silent != video_path:
+            copy_audio(source.name, silent, video_path)
+    finally:
+        if silent != video_path:
+            with suppress(FileNotFoundError):
+                silent.unlink()
+    applied.pixels_kept = kept_pixels / max(1, num_pixels)
+    applied.num_person_looks = 0 if hider.people is None else hider.people.num_detections
+    _note_spans(applied, spans)
+    write_json(masks_path, {"schema": MASKS_SCHEMA, **facts, **_masks(applied, spans)})
+    return applied
+
+
+def _encoded(frames: Iterator[HiddenFrame], writer: VideoWriter) -> Iterator[HiddenFrame]:
+    """The frames, each given to the encoder in a thread of its own while the next is made."""
+    with ThreadPoolExecutor(1, thread_name_prefix="tubelet-encode") as pool:
+        waiting: deque[Future[None]] = deque()
+        for frame in frames:
+            waiting.append(pool.submit(writer.write, frame.image, frame.frame.time_s))
+            if len(waiting) > _IN_FLIGHT:
+                waiting.popleft().result()
+            yield frame
+        for future in waiting:
+            future.result()
+
+
+def _note_spans(applied: Applied, spans: list[Span]) -> None:
+    """What the masks over tubelets leave visible, and how restless they are."""
+    if not spans:
+        return
+    kept = np.stack([span.kept for span in spans])
+    applied.tubelets_kept = float(kept.mean())
+    applied.flicker = float((kept[1:] != kept[:-1]).mean()) if len(kept) > 1 else 0.0
+    starts = np.array([span.start_s for span in spans])
+    windows = (starts // 2.0).astype(int)
+    applied.union_visibility = float(
+        np.mean([kept[windows == window].any(axis=0).mean() for window in np.unique(windows)])
+    )
+
+
+def _masks(applied: Applied, spans: list[Span]) -> dict[str, Any]:
+    return {
+        "source": Path(applied.source).name,
+        "num_frames": applied.num_frames,
+        "tubelets_kept": applied.tubelets_kept,
+        "pixels_kept": applied.pixels_kept,
+        "flicker": applied.flicker,
+        "union_visibility": applied.union_visibility,
+        "grid": list(spans[0].kept.shape) if spans else None,
+        "spans": [
+            {
+                "start_s": round(span.start_s, 6),
+                "end_s": round(span.end_s, 6),
+                "kept": ["".join("1" if cell else "0" for cell in row) for row in span.kept],
+            }
+            for span in spans
+        ],
+    }
+
+
+def _moment(done: HiddenFrame) -> tuple[float, Any, Any, Any]:
+    height, width = done.image.shape[:2]
+    size = (_SHOWN_WIDTH, max(1, round(height * _SHOWN_WIDTH / width)))
+    mask = np.where(done.hidden[..., None], np.uint8(20), np.uint8(235)).repeat(3, axis=2)
+    small = [cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in (done.frame.image, mask, done.image)]
+    return done.frame.time_s, small[0], small[1], small[2]

@@ -1,0 +1,195 @@
+"""All sources of one `apply` command, one after the other, and the page that shows them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tubelet.errors import ConfigError, TubeletError
+from tubelet.methods.anonymization.apply import Applied, hide_video, output_paths, require_free
+from tubelet.methods.anonymization.fills import DERIVED_FROM_REMOVED
+from tubelet.methods.anonymization.footage import Hider
+from tubelet.methods.anonymization.model import Anonymizer
+from tubelet.methods.anonymization.page import Shown, render_page
+from tubelet.methods.anonymization.regions import PeopleRegions
+from tubelet.methods.anonymization.shipped import shipped_anonymizer
+from tubelet.runs import Metric, Progress, write_text
+from tubelet.video import Source, expand_sources, probe
+
+DEFAULT_KEEP = 0.5
+PAGE = "report.html"
+
+WARNING = (
+    "The protection is empirical: it is measured against the attackers that were tried and promises nothing about "
+    "others. The mask itself shows shapes, and the way somebody moves stays visible where they are not hidden."
+)
+
+
+@dataclass(frozen=True)
+class _Failed:
+    source: str
+    reason: str
+
+
+def apply_to_sources(arguments: argparse.Namespace, *, say: Callable[[str], None], warn: Callable[[str], None]) -> int:
+    """Hide every source; one that fails does not stop the others.
+
+    Args:
+        arguments: Of the command.
+        say: Called with what was done.
+        warn: Called with what went wrong or is unusual.
+
+    Returns:
+        0, or 1 where a source failed.
+
+    Raises:
+        ConfigError: A setting is not allowed, or a source is no file.
+        OutputExistsError: A result is in the way.
+    """
+    _check(arguments)
+    out = Path(arguments.out)
+    sources = expand_sources(arguments.sources, leave_out=out)
+    live = [source.label for source in sources if source.is_live]
+    if live:
+        raise ConfigError(f"{live[0]} is a live source; record it first, apply hides files")
+    stems = _stems(sources)
+    if not arguments.overwrite:
+        require_free([out / PAGE, *(path for stem in stems for path in output_paths(stem, out))])
+    anonymizer = _anonymizer(arguments)
+    if anonymizer is not None:
+        _warn_if_untrained(anonymizer, arguments, warn)
+    out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)  # the detector and the encoder have threads of their own
+    shown: list[Shown] = []
+    failed: list[_Failed] = []
+    with Progress() as progress:
+        for source, stem in zip(sources, stems, strict=True):
+            try:
+                applied, people = _hide(source, stem, out, anonymizer, arguments, progress)
+                shown.append(Shown(applied=applied, left=_left(source, applied, people, arguments, progress)))
+                say(f"{source.label} -> {applied.video_path}  {_said(applied)}")
+            except (TubeletError, OSError) as error:
+                failed.append(_Failed(source.label, str(error)))
+                warn(f"{source.label}: {error}")
+    page = render_page(shown, [(each.source, each.reason) for each in failed], _settings(arguments), WARNING)
+    write_text(out / PAGE, page)
+    say(f"page (shows the originals too): {out / PAGE}")
+    say(WARNING)
+    return 1 if failed else 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    for name in ("keep", "keep_rate"):
+        value = getattr(arguments, name)
+        if value is not None and not 0 < value <= 1:
+            raise ConfigError(f"--{name.replace('_', '-')} is {value:g}; allowed: above 0, to 1")
+    if arguments.keep is not None and arguments.keep_rate is not None:
+        raise ConfigError("--keep and --keep-rate both say how much stays; give one of them")
+    if arguments.model == "none" and (arguments.keep is not None or arguments.keep_rate is not None):
+        raise ConfigError("--model none prunes no tubelets, so --keep and --keep-rate say nothing; leave them away")
+    if arguments.model == "none" and arguments.people == "none":
+        raise ConfigError("--model none and --people none hide nothing; give a model, or --people body")
+
+
+def _anonymizer(arguments: argparse.Namespace) -> Anonymizer | None:
+    if arguments.model == "none":
+        return None
+    return shipped_anonymizer() if arguments.model is None else Anonymizer.load(arguments.model)
+
+
+def _warn_if_untrained(anonymizer: Anonymizer, arguments: argparse.Namespace, warn: Callable[[str], None]) -> None:
+    """Say what is unusual about the share that stays."""
+    if arguments.keep == 1 or arguments.keep_rate == 1:
+        warn("--keep 1 removes no tubelet")
+        return
+    trained = anonymizer.pruning.final_keep
+    asked = arguments.keep if arguments.keep is not None else DEFAULT_KEEP
+    if arguments.keep_rate is None and not 0.6 * trained <= asked <= min(1.0, 1.6 * trained):
+        warn(
+            f"--keep {asked:g} is far from what the model was trained with ({trained:.2f}); "
+            "the choice of tubelets may be poor"
+        )
+
+
+def _hide(
+    source: Source,
+    stem: str,
+    out: Path,
+    anonymizer: Anonymizer | None,
+    arguments: argparse.Namespace,
+    progress: Progress,
+) -> tuple[Applied, PeopleRegions | None]:
+    info = probe(source.name)
+    people = None
+    if arguments.people != "none":
+        from tubelet.people.detector import load_detector
+        from tubelet.people.landmarks import LandmarkModel
+
+        people = PeopleRegions(load_detector(arguments.detector), LandmarkModel(), arguments.people)
+    keep = arguments.keep
+    if keep is None and arguments.keep_rate is None:
+        keep = DEFAULT_KEEP
+    hider = Hider(
+        anonymizer=anonymizer,
+        keep=keep if anonymizer is not None else None,
+        keep_rate=arguments.keep_rate,
+        temporal=arguments.temporal,
+        fill=arguments.fill,
+        people=people,
+        step_s=1 / 15 if anonymizer is None else float(anonymizer.facts.get("step_s", 1 / 15)),
+    )
+    line = progress.add(f"hiding {source.label}", info.num_frames, "frames")
+    applied = hide_video(
+        source, hider, stem, out, facts={"settings": _settings(arguments)}, keep_audio=arguments.keep_audio, line=line
+    )
+    line.finish()
+    return applied, people
+
+
+def _left(
+    source: Source,
+    applied: Applied,
+    people: PeopleRegions | None,
+    arguments: argparse.Namespace,
+    progress: Progress,
+) -> dict[str, Metric]:
+    """What is left to see, where that was asked for."""
+    if not arguments.measure:
+        return {}
+    from tubelet.methods.anonymization.leftover import measure_leftover
+
+    del people, progress
+    return measure_leftover(Path(source.name), applied.video_path)
+
+
+def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    names = ("model", "keep", "keep_rate", "temporal", "people", "fill", "detector", "keep_audio")
+    settings = {name: getattr(arguments, name) for name in names}
+    if settings["model"] not in (None, "none"):
+        settings["model"] = Path(settings["model"]).name
+    settings["model"] = settings["model"] or "shipped"
+    if settings["keep"] is None and settings["keep_rate"] is None and settings["model"] != "none":
+        settings["keep"] = DEFAULT_KEEP
+    settings["fill_carries_removed_pixels"] = arguments.fill in DERIVED_FROM_REMOVED
+    return settings
+
+
+def _said(applied: Applied) -> str:
+    tubelets = "" if applied.tubelets_kept is None else f"{applied.tubelets_kept:.0%} of the tubelets and "
+    return f"({applied.num_frames} frames; {tubelets}{applied.pixels_kept:.0%} of the pixels left)"
+
+
+def _stems(sources: list[Source]) -> list[str]:
+    """Names for the results; equal ones are numbered."""
+    counts: dict[str, int] = {}
+    stems = []
+    for source in sources:
+        stem = Path(source.name).stem
+        counts[stem] = counts.get(stem, 0) + 1
+        stems.append(stem if counts[stem] == 1 else f"{stem}_{counts[stem]}")
+    return stems

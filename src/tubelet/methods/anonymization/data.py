@@ -1,0 +1,164 @@
+"""Batches of clips with actions and private attributes: what training, attacks and measurements read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int64, UInt8
+from torch import Tensor
+
+from tubelet.datasets.glyph_motion import load_digits
+from tubelet.datasets.labelled import SPLITS, Split
+from tubelet.datasets.private_glyphs import PrivateClips, draw_private_clips
+from tubelet.errors import DatasetError
+from tubelet.methods.anonymization.recipes import GlyphData
+from tubelet.training.seed import step_generator
+
+Hide = Callable[[Float[Tensor, "clips 3 time height width"]], Float[Tensor, "clips 3 time height width"]]
+"""Removes what is private from clips of 0 to 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrivateBatch:
+    """Clips of a step.
+
+    Attributes:
+        video: RGB from 0 to 1.
+        actions: Which action each shows.
+        private: 1, 0 or NaN for unknown.
+        ids: Names of the clips; views of one clip share theirs.
+        groups: Clips of one group are not independent of each other.
+        progress: Share of the training that is done.
+    """
+
+    video: Float32[Tensor, "batch 3 time height width"]
+    actions: Int64[Tensor, " batch"]
+    private: Float32[Tensor, "batch attributes"]
+    ids: tuple[str, ...]
+    groups: tuple[str, ...] = ()
+    progress: float = 0.0
+
+
+class ClipSource(Protocol):
+    """Where clips come from.
+
+    Attributes:
+        name: What the data are called.
+        action_names: Names of the actions.
+        attribute_names: Names of the attributes.
+    """
+
+    name: str
+    action_names: tuple[str, ...]
+    attribute_names: tuple[str, ...]
+
+    def fingerprint(self) -> str:
+        """What tells this data from another of the same name."""
+
+    def training(
+        self, *, num_steps: int, batch_size: int, seed: int
+    ) -> AbstractContextManager[Callable[[int], PrivateBatch]]:
+        """Batches by their number; each is a function of the number and the seed alone."""
+
+    def evaluation(self, split: Split, *, batch_size: int, num_views: int) -> Iterator[PrivateBatch]:
+        """All clips of a split in order, views of a clip one after the other."""
+
+    def hidden(self, hide: Hide) -> ClipSource:
+        """The same clips as an attacker gets them."""
+
+
+class MemorySource:
+    """Clips in memory.
+
+    Args:
+        name: What they are called.
+        splits: The clips.
+    """
+
+    def __init__(self, name: str, splits: Mapping[Split, PrivateClips]) -> None:
+        self.name, self.splits = name, dict(splits)
+        self.action_names = self.splits["train"].action_names
+        self.attribute_names = self.splits["train"].attribute_names
+
+    def fingerprint(self) -> str:
+        """A sha256 over pictures and labels of the test."""
+        return self.splits["test"].fingerprint()
+
+    def training(
+        self, *, num_steps: int, batch_size: int, seed: int
+    ) -> AbstractContextManager[Callable[[int], PrivateBatch]]:
+        """Clips drawn with replacement."""
+        clips = self.splits["train"]
+
+        def batch_at(step: int) -> PrivateBatch:
+            rows = step_generator(seed, step).integers(0, len(clips), batch_size)
+            return batch_of(clips, rows, progress=step / num_steps)
+
+        return nullcontext(batch_at)
+
+    def evaluation(self, split: Split, *, batch_size: int, num_views: int = 1) -> Iterator[PrivateBatch]:
+        """All clips, one batch after the other; these clips have one view."""
+        del num_views
+        clips = self.splits[split]
+        for start in range(0, len(clips), batch_size):
+            yield batch_of(clips, np.arange(start, min(start + batch_size, len(clips))))
+
+    def hidden(self, hide: Hide) -> MemorySource:
+        """The clips hidden once, in bytes as they would be published."""
+        return MemorySource(self.name, {split: _hidden(clips, hide) for split, clips in self.splits.items()})
+
+
+def _hidden(clips: PrivateClips, hide: Hide) -> PrivateClips:
+    frames = np.empty_like(clips.frames)
+    for start in range(0, len(clips), 256):
+        rows = slice(start, start + 256)
+        shown = (hide(as_video(clips.frames[rows])) * 255).round().clamp(0, 255).to(torch.uint8)
+        frames[rows] = shown.numpy().transpose(0, 2, 3, 4, 1)
+    return replace(clips, frames=frames)
+
+
+def open_glyphs(data: GlyphData) -> MemorySource:
+    """The glyphs, drawn."""
+    digits = load_digits()
+    counts = dict(zip(SPLITS, (data.num_train, data.num_val, data.num_test), strict=True))
+    splits = {
+        split: draw_private_clips(split, counts[split], seed=data.seed, digits=digits, style=data.style, gait=data.gait)
+        for split in SPLITS
+    }
+    return MemorySource(f"glyph motion ({data.style.variant})", splits)
+
+
+def as_video(frames: UInt8[np.ndarray, "clips time height width 3"]) -> Float32[Tensor, "clips 3 time height width"]:
+    """Pictures as the networks here take them: from 0 to 1, so that black is 0."""
+    return torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 4, 1, 2, 3))).float() / 255
+
+
+def batch_of(clips: PrivateClips, rows: Int64[np.ndarray, " batch"], *, progress: float = 0.0) -> PrivateBatch:
+    """These clips."""
+    return PrivateBatch(
+        video=as_video(clips.frames[rows]),
+        actions=torch.from_numpy(clips.actions[rows]),
+        private=torch.from_numpy(clips.private[rows]),
+        ids=tuple(f"clip {row}" for row in rows),
+        groups=tuple(str(group) for group in clips.groups[rows]),
+        progress=progress,
+    )
+
+
+def check_private(private: Float32[Tensor, "batch attributes"], ids: tuple[str, ...]) -> None:
+    """See that attributes are 0, 1 or unknown.
+
+    Raises:
+        DatasetError: One is not; the message names the clip.
+    """
+    wrong = ~((private == 0) | (private == 1) | private.isnan())
+    if bool(wrong.any()):
+        row, column = (int(place) for place in wrong.nonzero()[0])
+        raise DatasetError(
+            f"{ids[row]}: attribute {column} is {float(private[row, column]):g}; allowed: 0, 1, or nothing for unknown"
+        )

@@ -1,0 +1,163 @@
+"""From frames of any length to hidden frames: windows for the network, spans of time for its tubelets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Bool, UInt8
+
+from tubelet.methods.anonymization.data import as_video
+from tubelet.methods.anonymization.fills import Fill, filled
+from tubelet.methods.anonymization.model import Anonymizer
+from tubelet.methods.anonymization.pruning import Temporal
+from tubelet.methods.anonymization.regions import DETECTION_HZ, PeopleRegions
+from tubelet.people.landmarks import Pose
+from tubelet.video import Frame
+
+Image = UInt8[np.ndarray, "height width 3"]
+_EARLY = 0.8  # of a step: of 30 frames a second every second one is taken for 15
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """What one time step of tubelets decides.
+
+    Attributes:
+        start_s: From when.
+        end_s: Until before when.
+        kept: Which tubelets of the picture stay.
+    """
+
+    start_s: float
+    end_s: float
+    kept: Bool[np.ndarray, "rows columns"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HiddenFrame:
+    """One frame before and after.
+
+    Attributes:
+        frame: As it was read.
+        image: As it is to be published.
+        hidden: What was removed.
+    """
+
+    frame: Frame
+    image: Image
+    hidden: Bool[np.ndarray, "height width"]
+
+
+def _ignore(_: Span) -> None:
+    pass
+
+
+@dataclass(kw_only=True)
+class Hider:
+    """How footage is hidden.
+
+    Attributes:
+        anonymizer: Prunes tubelets; None hides people alone.
+        keep: Share of the tubelets that stays.
+        keep_rate: Share that each pruning block keeps, instead of `keep`.
+        temporal: See `PruningConfig`.
+        fill: What comes where pixels were.
+        people: Finds people to hide; None prunes tubelets alone.
+        step_s: Time from one frame of the network's clip to the next.
+        on_span: Called with every span as it is decided.
+    """
+
+    anonymizer: Anonymizer | None
+    keep: float | None
+    keep_rate: float | None = None
+    temporal: Temporal = "none"
+    fill: Fill = "black"
+    people: PeopleRegions | None = None
+    step_s: float = 1 / 15
+    on_span: Callable[[Span], None] = field(default=_ignore)
+
+    def run(self, frames: Iterable[Frame]) -> Iterator[HiddenFrame]:
+        """Hide every frame, in order; a window of them is held at a time."""
+        if self.anonymizer is None and self.people is None:
+            raise ValueError("nothing is to be hidden: give an anonymizer, people, or both")
+        held: list[Frame] = []
+        sampled: list[int] = []  # places in `held` of what the network sees
+        length = 16 if self.anonymizer is None else self.anonymizer.network.shape.num_frames
+        for frame in frames:
+            is_due = not sampled or frame.time_s - held[sampled[-1]].time_s >= _EARLY * self.step_s
+            if is_due and len(sampled) == length:
+                yield from self._window(held, sampled, frame.time_s)
+                held, sampled = [], []
+            if is_due:
+                sampled.append(len(held))
+            held.append(frame)
+        if held:
+            yield from self._window(held, sampled, None)
+
+    def _window(self, held: list[Frame], sampled: list[int], next_s: float | None) -> Iterator[HiddenFrame]:
+        """The frames of a window; the last one of a video is filled up with its last frame."""
+        spans = [] if self.anonymizer is None else self._spans(held, sampled, next_s)
+        for span in spans:
+            self.on_span(span)
+        if self.people is not None:
+            self._look(held)
+        for frame in held:
+            yield self._hidden(frame, spans)
+        if self.people is not None:
+            self.people.forget(held[-1].time_s)
+
+    def _spans(self, held: list[Frame], sampled: list[int], next_s: float | None) -> list[Span]:
+        """The network's verdict; each step of tubelets covers the time to the next one, half open."""
+        if self.anonymizer is None:
+            return []
+        shape = self.anonymizer.network.shape
+        size = (shape.size_px, shape.size_px)
+        pictures = [cv2.resize(held[place].image, size, interpolation=cv2.INTER_AREA) for place in sampled]
+        pictures += [pictures[-1]] * (shape.num_frames - len(pictures))
+        changes = {"temporal": self.temporal}
+        if self.keep_rate is not None:
+            changes |= {"keep_rate": self.keep_rate, "keep": None}  # type: ignore[dict-item]
+        with torch.inference_mode():
+            kept = self.anonymizer.kept(as_video(np.stack(pictures)[None]), keep=self.keep, **changes)[0].numpy()
+        per_step = shape.tubelet[0]
+        starts = [held[place].time_s for place in sampled[::per_step]]
+        ends = [*starts[1:], next_s if next_s is not None else held[-1].time_s + self.step_s]
+        return [
+            Span(start_s=start, end_s=end, kept=mask)
+            for start, end, mask in zip(starts, ends, kept[: len(starts)], strict=True)
+        ]
+
+    def _look(self, held: list[Frame]) -> None:
+        """Find people several times in the window, and at both of its ends, so that nobody is missed between two."""
+        if self.people is None:
+            return
+        last_s = -np.inf
+        for number, frame in enumerate(held):
+            if frame.time_s - last_s >= _EARLY / DETECTION_HZ or number == len(held) - 1:
+                self.people.look(np.ascontiguousarray(frame.image), frame.time_s)
+                last_s = frame.time_s
+
+    def _hidden(self, frame: Frame, spans: list[Span]) -> HiddenFrame:
+        size = frame.image.shape[:2]
+        hidden = np.zeros(size, bool)
+        if spans:
+            span = next((span for span in reversed(spans) if span.start_s <= frame.time_s), spans[0])
+            hidden = ~grown(span.kept, size)
+        poses: list[Pose] = []
+        if self.people is not None:
+            poses = self.people.poses(np.ascontiguousarray(frame.image), frame.time_s) if self._needs_poses() else []
+            hidden |= self.people.hidden(size, frame.time_s, poses)
+        return HiddenFrame(frame=frame, image=filled(frame.image, hidden, self.fill, poses), hidden=hidden)
+
+    def _needs_poses(self) -> bool:
+        return self.people is not None and (self.fill == "silhouette" or self.people.needs_poses)
+
+
+def grown(kept: Bool[np.ndarray, "rows columns"], size: tuple[int, int]) -> Bool[np.ndarray, "height width"]:
+    """A mask of tubelets at the size of the picture, which the network saw squeezed into its own."""
+    rows, columns = (np.arange(pixels) * cells // pixels for pixels, cells in zip(size, kept.shape, strict=True))
+    return kept[np.ix_(rows, columns)]

@@ -1,0 +1,204 @@
+"""What an anonymiser is trained on and with, and the recipes that ship."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tubelet.datasets.glyph_motion import GlyphStyle
+from tubelet.methods.anonymization.model import PrivacyMode, VitShape
+from tubelet.methods.anonymization.pruning import PruningConfig
+from tubelet.training.optimizer import OptimizerConfig
+from tubelet.training.precision import Precision
+
+ReaderName = Literal[
+    "frame_cnn", "pair_cnn", "still_cnn", "tiny_vit", "frame_lite0", "r3d_18", "mvit_b_16x4", "vit_base"
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GlyphData:
+    """Clips of glyph motion, drawn in memory.
+
+    Attributes:
+        num_train, num_val, num_test: Clips of each split.
+        style: How hard they are.
+        seed: Of the set, apart from that of the training.
+        gait: See `draw_glyph_clip`.
+    """
+
+    num_train: int = 6000
+    num_val: int = 400
+    num_test: int = 1000
+    style: GlyphStyle = field(default_factory=GlyphStyle)
+    seed: int = 0
+    gait: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoData:
+    """Labelled videos with private attributes.
+
+    Attributes:
+        dataset: Which of the published sets.
+        path: Folder of the videos, as that of the action set.
+        labels: File or folder of the attributes.
+        fold: Which official split.
+        stride: Frames from one picture of a clip to the next.
+    """
+
+    dataset: Literal["vp_ucf101", "vp_hmdb51", "pa_hmdb51"] = "vp_hmdb51"
+    path: str = ""
+    labels: str = ""
+    fold: int = 1
+    stride: int = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttackConfig:
+    """Networks that are trained anew on masked clips, to see what is left in them.
+
+    Attributes:
+        utility: Reads the action.
+        attackers: Each reads the attributes; the strongest counts.
+        num_steps: Of each training.
+        batch_size: Clips of a step.
+        optimizer: Of each training.
+        num_views: Places in time of the test, whose scores are averaged.
+    """
+
+    utility: ReaderName = "r3d_18"
+    attackers: tuple[ReaderName, ...] = ("frame_lite0", "r3d_18")
+    num_steps: int = 20000
+    batch_size: int = 8
+    optimizer: OptimizerConfig = field(
+        default_factory=lambda: OptimizerConfig(lr=1e-4, weight_decay=0.05, final_lr_factor=0.01)
+    )
+    num_views: int = 5
+
+    def __post_init__(self) -> None:
+        for name in ("num_steps", "batch_size", "num_views"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; allowed: 1 or more")
+        if not self.attackers:
+            raise ValueError("attackers is empty; name at least one, or leakage cannot be told")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnonymizationConfig:
+    """Training of an anonymiser, and how it is attacked afterwards.
+
+    Attributes:
+        seed: Of everything but the set.
+        data: Which clips.
+        shape: Of the network.
+        image_weights: File of an image transformer to start from, inflated over time; None for random numbers.
+        num_warm_steps: Of a training before the training, for networks without image weights; see `warm_start`.
+        pruning: Where and how much is removed, in training and afterwards.
+        privacy_mode: "grl" reverses the gradient of the attributes, as published; "coop" lets the privacy token learn
+            to read them, so that its attention shows where they are.
+        action_weight: Of the action's loss.
+        num_steps: Of the training.
+        batch_size: Clips of a step.
+        optimizer: Of the training.
+        precision: Of the forward pass.
+        validate_every: Steps between two validations; None validates at the end alone.
+        attack: What is trained on the masked clips by `tubelet evaluate`.
+        device: "cpu" or "cuda".
+        num_workers: Processes that read videos.
+        num_threads: Of torch.
+
+    Source: arXiv:2603.26336 and its code, for the defaults.
+    """
+
+    seed: int = 42
+    data: GlyphData | VideoData = field(default_factory=VideoData)
+    shape: VitShape = field(default_factory=VitShape)
+    image_weights: str | None = None
+    num_warm_steps: int = 0
+    pruning: PruningConfig = field(default_factory=PruningConfig)
+    privacy_mode: PrivacyMode = "grl"
+    action_weight: float = 1.0
+    num_steps: int = 35000
+    batch_size: int = 8
+    optimizer: OptimizerConfig = field(
+        default_factory=lambda: OptimizerConfig(lr=1e-4, weight_decay=0.05, num_warmup_steps=2200, final_lr_factor=0.0)
+    )
+    precision: Precision = "fp32"
+    validate_every: int | None = None
+    attack: AttackConfig = field(default_factory=AttackConfig)
+    device: Literal["cpu", "cuda"] = "cpu"
+    num_workers: int = 2
+    num_threads: int = 2
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed is {self.seed}; allowed: 0 to {2**32 - 1}")
+        for name in ("num_steps", "batch_size", "num_threads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; allowed: 1 or more")
+        late = [block for block in self.pruning.blocks if block >= self.shape.depth]
+        if late:
+            raise ValueError(
+                f"pruning.blocks names block {late[0]}; allowed: 0 to {self.shape.depth - 1}, as shape.depth has it"
+            )
+
+
+def vp_hmdb51() -> AnonymizationConfig:
+    """The published configuration on VP-HMDB51: ViT-B/16, keep 0.9 at three blocks, gradient reversal."""
+    return AnonymizationConfig()
+
+
+def vp_ucf101() -> AnonymizationConfig:
+    """The published configuration on VP-UCF101."""
+    return AnonymizationConfig(data=VideoData(dataset="vp_ucf101"), num_steps=95000)
+
+
+def glyphs() -> AnonymizationConfig:
+    """Small and quick: the direction of a moving block is kept and a handwritten digit is hidden."""
+    return AnonymizationConfig(
+        seed=0,
+        data=GlyphData(style=STYLE),
+        shape=VitShape(
+            num_frames=8,
+            size_px=32,
+            tubelet=(2, 8, 8),
+            channels=64,
+            depth=4,
+            num_heads=4,
+            dropout=0.0,
+            attention_dropout=0.0,
+            drop_path=0.0,
+        ),
+        pruning=PruningConfig(blocks=(1, 2, 3), keep=0.5, privacy_weight=1.0),
+        privacy_mode="coop",
+        num_warm_steps=1500,
+        num_steps=500,
+        batch_size=32,
+        optimizer=OptimizerConfig(lr=1e-3, weight_decay=0.05, num_warmup_steps=100, final_lr_factor=0.01),
+        attack=AttackConfig(
+            utility="pair_cnn",
+            attackers=("frame_cnn", "still_cnn"),
+            num_steps=400,
+            batch_size=32,
+            optimizer=OptimizerConfig(lr=2e-3, weight_decay=0.01, num_warmup_steps=20),
+            num_views=1,
+        ),
+        num_threads=1,
+    )
+
+
+STYLE = GlyphStyle(block_contrast=0.7, noise=12.0, glyph_px=16, num_distractors=2)
+"""How the small set is drawn: an action model that sees a random half of the tubelets is right on 50 to 85 %."""
+
+
+def glyphs_published() -> AnonymizationConfig:
+    """As `glyphs`, in the published mode: gradient reversal and privacy weight 0.5."""
+    return _changed(glyphs(), privacy_mode="grl", privacy_weight=0.5)
+
+
+def _changed(config: AnonymizationConfig, *, privacy_mode: PrivacyMode, privacy_weight: float) -> AnonymizationConfig:
+    from dataclasses import replace
+
+    pruning = replace(config.pruning, privacy_weight=privacy_weight)
+    return replace(config, privacy_mode=privacy_mode, pruning=pruning)

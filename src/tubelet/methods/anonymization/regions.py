@@ -1,0 +1,148 @@
+"""Where people and their faces are in footage, hidden before, between and after the moments at which they are found."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from tubelet.people.boxes import Boxes
+from tubelet.people.landmarks import Pose
+
+HidePeople = Literal["none", "face", "body"]
+
+DETECTION_HZ = 5.0
+_REACH_S = 0.5  # a box hides so long before and after it is found: a detector that misses once shows nothing
+_MARGIN = 0.12  # of the box's sides
+_FACE_SHARE = 0.3  # of an upright box's height, where no landmarks say better
+_LEAST_PRESENCE = 0.5
+_FACE_POINTS = slice(0, 11)
+
+
+class Detector(Protocol):
+    """What finds people (see `tubelet.people.detector`)."""
+
+    def detect(self, image: UInt8[np.ndarray, "height width 3"], *, tile_px: int | None = None) -> Boxes:
+        """People in an image."""
+        ...
+
+
+class Landmarks(Protocol):
+    """What finds their joints (see `tubelet.people.landmarks`)."""
+
+    def estimate_many(
+        self, image: UInt8[np.ndarray, "height width 3"], boxes_px: list[Float[np.ndarray, " 4"]]
+    ) -> list[Pose]:
+        """One pose per box."""
+        ...
+
+
+@dataclass(frozen=True)
+class Found:
+    """The people of one moment.
+
+    Attributes:
+        time_s: When.
+        boxes_px: x0, y0, x1, y1 of each.
+    """
+
+    time_s: float
+    boxes_px: Float[np.ndarray, "people 4"]
+
+
+class PeopleRegions:
+    """Looks for people a few times a second and remembers them for a while.
+
+    Args:
+        detector: Finds boxes.
+        landmarks: Finds joints, for faces and figures.
+        hide: "face" or "body".
+    """
+
+    def __init__(self, detector: Detector, landmarks: Landmarks, hide: HidePeople) -> None:
+        self._detector, self._landmarks, self._hide = detector, landmarks, hide
+        self._found: deque[Found] = deque()
+        self.needs_poses = hide == "face"
+        self.num_detections = 0
+
+    def look(self, image: UInt8[np.ndarray, "height width 3"], time_s: float) -> Found:
+        """Find the people of a picture and remember them."""
+        found = Found(time_s, self._detector.detect(image).xyxy_px)
+        self._found.append(found)
+        self.num_detections += 1
+        return found
+
+    def forget(self, before_s: float) -> None:
+        """Drop what is too old to hide anything from here on."""
+        while self._found and self._found[0].time_s < before_s - _REACH_S:
+            self._found.popleft()
+
+    def boxes_at(self, time_s: float) -> Float[np.ndarray, "people 4"]:
+        """Boxes that hide at a moment: all that were found shortly before and after."""
+        near = [each.boxes_px for each in self._found if abs(each.time_s - time_s) <= _REACH_S]
+        return np.concatenate(near) if near else np.zeros((0, 4), np.float32)
+
+    def nearest(self, time_s: float) -> Float[np.ndarray, "people 4"]:
+        """Boxes that were found nearest to a moment."""
+        if not self._found:
+            return np.zeros((0, 4), np.float32)
+        return min(self._found, key=lambda each: abs(each.time_s - time_s)).boxes_px
+
+    def poses(self, image: UInt8[np.ndarray, "height width 3"], time_s: float) -> list[Pose]:
+        """Joints of the people, in boxes that were found nearest to the moment."""
+        boxes = [_grown(box, 0.05) for box in self.nearest(time_s)]
+        return self._landmarks.estimate_many(image, boxes) if boxes else []
+
+    def hidden(self, size: tuple[int, int], time_s: float, poses: list[Pose]) -> Bool[np.ndarray, "height width"]:
+        """Pixels to hide at a moment.
+
+        Args:
+            size: Rows and columns of the picture.
+            time_s: The moment.
+            poses: Of the people there, as `poses` returned them; for faces.
+        """
+        mask = np.zeros(size, bool)
+        for box in self.boxes_at(time_s):
+            if self._hide == "body":
+                _mark(mask, _grown(box, _MARGIN))
+            else:
+                _mark(mask, _grown(_upper_part(box), _MARGIN))
+        if self._hide == "face":
+            for pose in poses:
+                if pose.presence >= _LEAST_PRESENCE:
+                    _mark(mask, face_box(pose))
+        return mask
+
+
+def face_box(pose: Pose) -> Float[np.ndarray, " 4"]:
+    """A box round the head: a square on the points of the face, as wide as head and shoulders make likely."""
+    points = pose.landmarks[_FACE_POINTS, :2]
+    middle = points.mean(0)
+    shoulders = float(np.linalg.norm(pose.landmarks[11, :2] - pose.landmarks[12, :2]))
+    spread = float(np.abs(points - middle).max())
+    half = max(2.2 * spread, 0.45 * shoulders, 4.0)
+    return np.array([middle[0] - half, middle[1] - 1.2 * half, middle[0] + half, middle[1] + half])
+
+
+def _upper_part(box: Float[np.ndarray, " 4"]) -> Float[np.ndarray, " 4"]:
+    """Where a face is in a box, if its person stands or sits; all of a box that lies."""
+    x0, y0, x1, y1 = box
+    share = _FACE_SHARE if y1 - y0 > x1 - x0 else 1.0
+    return np.array([x0, y0, x1, y0 + share * (y1 - y0)])
+
+
+def _grown(box: Float[np.ndarray, " 4"], share: float) -> Float[np.ndarray, " 4"]:
+    x0, y0, x1, y1 = box
+    across, along = share * (x1 - x0), share * (y1 - y0)
+    return np.array([x0 - across, y0 - along, x1 + across, y1 + along])
+
+
+def _mark(mask: Bool[np.ndarray, "height width"], box: Float[np.ndarray, " 4"]) -> None:
+    height, width = mask.shape
+    x0, y0 = (max(0, int(np.floor(value))) for value in box[:2])
+    x1, y1 = min(width, int(np.ceil(box[2]))), min(height, int(np.ceil(box[3])))
+    if x1 > x0 and y1 > y0:
+        mask[y0:y1, x0:x1] = True

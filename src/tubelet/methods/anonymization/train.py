@@ -1,0 +1,156 @@
+"""`tubelet train anonymization:RECIPE`: trains the two tokens and leaves an anonymiser in the run's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tubelet.configs import to_json
+from tubelet.methods.anonymization.data import ClipSource, PrivateBatch, check_private
+from tubelet.methods.anonymization.losses import dual_loss, reversal_weight
+from tubelet.methods.anonymization.model import MODEL_FILE, Anonymizer, DualTokenViT
+from tubelet.methods.anonymization.opening import open_source
+from tubelet.methods.anonymization.recipes import AnonymizationConfig
+from tubelet.methods.anonymization.warm import warm_start
+from tubelet.metrics.classification import mean_average_precision, top_k
+from tubelet.models.vit_weights import load_vit_weights
+from tubelet.runs import RunDirectory, installed_versions
+from tubelet.training.batch_checks import check_labels
+from tubelet.training.loop import LoopConfig, fit
+from tubelet.training.optimizer import adamw
+from tubelet.training.precision import find_device
+from tubelet.training.schedule import cosine
+from tubelet.training.seed import seed_everything
+from tubelet.training.stopping import ValidationConfig
+
+LEAST_PRIVATE_FILE = "least_private.safetensors"
+"""Weights of the validation at which the network's own attribute head read least; the model is that of most action."""
+
+_EVALUATION_BATCH = 50
+
+
+def train(config: AnonymizationConfig, run: RunDirectory) -> None:
+    """Train what the config describes and leave the model in the run's folder.
+
+    Raises:
+        DatasetError: The clips or their labels cannot be used.
+        ConfigError: The device is absent.
+        TrainingError: The loss is not finite.
+    """
+    source = open_source(config)
+    anonymizer = train_anonymizer(config, source, run)
+    anonymizer.save(run.path / MODEL_FILE)
+
+
+def check(config: AnonymizationConfig) -> None:
+    """See that a training can begin: that there are clips, their labels, and the device.
+
+    Raises:
+        DatasetError: The clips or their labels cannot be used.
+        ConfigError: The device is absent.
+    """
+    find_device(config.device)
+    open_source(config)
+
+
+def train_anonymizer(config: AnonymizationConfig, source: ClipSource, run: RunDirectory) -> Anonymizer:
+    """Stage one: the network with two tokens.
+
+    Source: arXiv:2603.26336's code. The weights kept are those with the best action accuracy on validation clips.
+    Differs: the release picks them on its test list.
+    """
+    seed_everything(config.seed, num_threads=config.num_threads)
+    device = find_device(config.device)
+    network = DualTokenViT(len(source.action_names), len(source.attribute_names), config.shape)
+    if config.image_weights is not None:
+        load_vit_weights(network.vit, config.image_weights, head="keep")
+    network.to(device)
+    if config.num_warm_steps:
+        warm_start(
+            network,
+            source,
+            run.path / "warm",
+            num_steps=config.num_warm_steps,
+            batch_size=config.batch_size,
+            optimizer=config.optimizer,
+            seed=config.seed,
+        )
+    with source.training(num_steps=config.num_steps, batch_size=config.batch_size, seed=config.seed) as batch_at:
+        trained = fit(
+            network,
+            adamw(network, lr=config.optimizer.lr, weight_decay=config.optimizer.weight_decay),
+            batch_at=batch_at,
+            compute_loss=lambda model, batch: _loss(model, batch, config),
+            lr_factor=lambda step: cosine(
+                step,
+                num_steps=config.num_steps,
+                num_warmup_steps=min(config.optimizer.num_warmup_steps, config.num_steps),
+                final_factor=config.optimizer.final_lr_factor,
+            ),
+            config=LoopConfig(
+                num_steps=config.num_steps, precision=config.precision, checkpoint_every=max(1, config.num_steps // 10)
+            ),
+            run=run,
+            check_batch=lambda batch: _check(batch, source),
+            validate=lambda model, step: _validate(model, step, config, source, run),
+            validation=ValidationConfig(every=config.validate_every or config.num_steps, metric="top1", goal="max"),
+        )
+    if not isinstance(trained, DualTokenViT):
+        raise TypeError(f"training returned {type(trained).__name__}; DualTokenViT expected")
+    facts = {
+        "actions": list(source.action_names),
+        "attributes": list(source.attribute_names),
+        "privacy_mode": config.privacy_mode,
+        "config": to_json(config),
+        "data": source.name,
+        "versions": installed_versions(),
+    }
+    return Anonymizer(trained.cpu(), config.pruning, facts)
+
+
+def _loss(model: nn.Module, batch: PrivateBatch, config: AnonymizationConfig) -> Mapping[str, Tensor]:
+    device = next(model.parameters()).device
+    reversal = reversal_weight(batch.progress) if config.privacy_mode == "grl" else None
+    found = model(batch.video.to(device), config.pruning, reversal=reversal)
+    return dual_loss(
+        found.actions,
+        found.private,
+        batch.actions.to(device),
+        batch.private.to(device),
+        action_weight=config.action_weight,
+    )
+
+
+def _check(batch: PrivateBatch, source: ClipSource) -> None:
+    check_labels(batch.actions, num_classes=len(source.action_names), ids=batch.ids)
+    check_private(batch.private, batch.ids)
+
+
+def _validate(
+    model: nn.Module, step: int, config: AnonymizationConfig, source: ClipSource, run: RunDirectory
+) -> Mapping[str, float]:
+    """Accuracy of the network's own heads on validation clips; keeps the weights whose attribute head reads least."""
+    if not isinstance(model, DualTokenViT):
+        raise TypeError(f"{type(model).__name__} is no DualTokenViT")
+    actions, private, labels, truth = [], [], [], []
+    with torch.inference_mode():
+        for batch in source.evaluation("val", batch_size=_EVALUATION_BATCH, num_views=1):
+            found = model(batch.video.to(next(model.parameters()).device), config.pruning)
+            actions.append(found.actions.float().cpu().numpy())
+            private.append(found.private.float().cpu().numpy())
+            labels.append(batch.actions.numpy())
+            truth.append(batch.private.numpy())
+    top1 = top_k(np.concatenate(actions), np.concatenate(labels))
+    known = ~np.isnan(np.concatenate(truth)).any(axis=1)
+    cmap = mean_average_precision(np.concatenate(private)[known], np.concatenate(truth)[known] > 0)
+    if np.isnan(cmap):
+        return {"top1": top1}
+    earlier = [line["private_cmap"] for line in run.read_log() if line.get("event") == "least_private"]
+    if not earlier or cmap < min(earlier):
+        facts = {"step": step, "chosen": f"lowest mean average precision of the attribute head, {cmap:.4f}"}
+        Anonymizer(model, config.pruning, facts).save(run.path / LEAST_PRIVATE_FILE)
+        run.log(event="least_private", step=step, private_cmap=cmap)
+    return {"top1": top1, "private_cmap": cmap}
