@@ -148,8 +148,9 @@ class Weights:
         licence: SPDX name, as its package declares it.
         origin: Where it comes from.
         purpose: What it is for, in a few words.
-        group: "recognition" (needed to recognise), "backbones" (what training on clips starts from), "motions" (needed
-            to train the default model), "footage" (demo and tests) or "digits" (for synthetic clips).
+        group: "recognition" (needed to recognise), "anonymization" (needed, with these and EfficientNet-lite0, to
+            measure what a hidden video shows), "backbones" (what training on clips starts from), "motions" (needed to
+            train the default model), "footage" (demo and tests) or "digits" (for synthetic clips).
         evidence: What was measured of it here, and where the figures are; empty for what is no model.
     """
 
