@@ -1,0 +1,36 @@
+"""What is left to see, with the real recogniser, face detector and backbone, on seconds of a real clip."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tubelet import read_frames, weights
+from tubelet.methods.anonymization.leftover import measure_leftover
+from tubelet.video import VideoWriter
+
+SIDE, LEFT, END_S = 500, 420, 2.6  # a square round the man on the roof
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("footage") / "demo.mp4"
+    with VideoWriter(path, width=SIDE, height=SIDE, fps=30.0, quality=18) as writer:
+        for frame in read_frames(weights.fetch(weights.DEMO_VIDEO), end_s=END_S):
+            writer.write(np.ascontiguousarray(frame.image[:SIDE, LEFT : LEFT + SIDE]), frame.time_s)
+    return path
+
+
+def test_in_a_black_video_nothing_is_left(original: Path, tmp_path: Path) -> None:
+    path = tmp_path / "black.mp4"
+    with VideoWriter(path, width=SIDE, height=SIDE, fps=30.0) as writer:
+        for frame in read_frames(original):
+            writer.write(np.zeros_like(frame.image), frame.time_s)
+    found = measure_leftover(original, path, detector="ssdlite", fast=True, samples_per_s=15.0)
+    assert found["faces_still_found"].n >= 30
+    assert found["faces_still_found"].value == 0.0
+    assert found["recogniser_agreement"].n > 0
+    assert found["recogniser_agreement"].value in (0.0, None)
+    assert found["people_told_again_after"].n == found["people_told_again_before"].n
