@@ -160,11 +160,22 @@ def _number(member: object, text: str) -> int | float | None:
 
 def _build(annotation: Any, value: object, path: str) -> object:  # noqa: ANN401
     """Check a JSON value against an annotation and make it what the field holds."""
-    for member in _members(annotation):
+    for member in _likeliest_first(_members(annotation), value):
         fits, built = _try_member(member, value, path)
         if fits:
             return built
     raise ConfigError(f"{path or 'config'}: {value!r} is not allowed; allowed: {_said(annotation)}")
+
+
+def _likeliest_first(members: tuple[Any, ...], value: object) -> tuple[Any, ...]:
+    """Of several groups of settings the one that knows most of the names comes first, so that it says what is wrong."""
+    if not isinstance(value, Mapping) or sum(dataclasses.is_dataclass(member) for member in members) < 2:
+        return members
+
+    def num_unknown(member: Any) -> int:  # noqa: ANN401
+        return len(value.keys() - field_types(member)) if dataclasses.is_dataclass(member) else len(value) + 1
+
+    return tuple(sorted(members, key=num_unknown))
 
 
 def _try_member(member: Any, value: object, path: str) -> tuple[bool, object]:  # noqa: ANN401

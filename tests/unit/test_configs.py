@@ -201,3 +201,32 @@ def test_a_suggestion_is_the_nearest_name_or_what_there_is() -> None:
     assert suggestion("wlak", ["walk", "run"]) == "did you mean 'walk'?"
     assert suggestion("zzz", ["walk", "run"]) == "allowed: run, walk"
     assert suggestion("zzz", []) == "there are none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Folder:
+    path: str = ""
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Drawn:
+    count: int = 3
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Either:
+    data: _Folder | _Drawn = field(default_factory=_Folder)
+
+
+@pytest.mark.parametrize("config", [_Either(), _Either(data=_Drawn(count=7)), _Either(data=_Folder(path="a"))])
+def test_one_of_several_groups_is_known_by_its_names(config: _Either) -> None:
+    assert from_json(_Either, to_json(config)) == config
+
+
+def test_of_several_groups_the_nearest_says_what_is_wrong() -> None:
+    with pytest.raises(ConfigError, match="no setting 'cuont'; did you mean 'count'"):
+        from_json(_Either, {"data": {"count": 2, "cuont": 3}})
+    with pytest.raises(ConfigError, match="data.count"):
+        override(_Either(data=_Drawn()), ["data.count=many"])

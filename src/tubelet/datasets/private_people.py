@@ -6,6 +6,8 @@ bodies and views of their own, as in `synthetic_people`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 from jaxtyping import UInt8
@@ -31,7 +33,14 @@ def looks(outfit: Outfit) -> tuple[int, int, int, int]:
 
 
 def draw_private_people(
-    split: Split, count: int, *, seed: int, num_frames: int, size_px: int, fps: float = 15.0
+    split: Split,
+    count: int,
+    *,
+    seed: int,
+    num_frames: int,
+    size_px: int,
+    fps: float = 15.0,
+    on_clip: Callable[[], None] = lambda: None,
 ) -> PrivateClips:
     """Draw clips of people; two cameras film each scene, and both clips are in one group.
 
@@ -42,6 +51,7 @@ def draw_private_people(
         num_frames: Of a clip.
         size_px: Side of the pictures, into which the camera's are squeezed.
         fps: Pictures a second.
+        on_clip: Called after each.
     """
     frames = np.empty((count, num_frames, size_px, size_px, 3), np.uint8)
     facts: list[tuple[int, int]] = []
@@ -55,6 +65,7 @@ def draw_private_people(
             frames[number, place] = cv2.resize(picture, (size_px, size_px), interpolation=cv2.INTER_AREA)
         facts.append((ACTIONS.index(label), number // 2))
         private.append(looks(outfit))
+        on_clip()
     actions, groups = np.array(facts, np.int64).T
     return PrivateClips(
         frames=frames,

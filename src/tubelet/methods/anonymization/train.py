@@ -13,7 +13,7 @@ from tubelet.methods.anonymization.data import ClipSource, PrivateBatch, check_p
 from tubelet.methods.anonymization.losses import dual_loss, reversal_weight
 from tubelet.methods.anonymization.model import MODEL_FILE, Anonymizer, DualTokenViT
 from tubelet.methods.anonymization.opening import open_source
-from tubelet.methods.anonymization.recipes import AnonymizationConfig
+from tubelet.methods.anonymization.recipes import AnonymizationConfig, PeopleData, VideoData
 from tubelet.methods.anonymization.warm import warm_start
 from tubelet.metrics.classification import mean_average_precision, top_k
 from tubelet.models.vit_weights import load_vit_weights
@@ -53,7 +53,8 @@ def check(config: AnonymizationConfig) -> None:
         ConfigError: The device is absent.
     """
     find_device(config.device)
-    open_source(config)
+    if isinstance(config.data, VideoData):  # the others are drawn, which cannot fail but takes a while
+        open_source(config)
 
 
 def train_anonymizer(config: AnonymizationConfig, source: ClipSource, run: RunDirectory) -> Anonymizer:
@@ -107,8 +108,17 @@ def train_anonymizer(config: AnonymizationConfig, source: ClipSource, run: RunDi
         "config": to_json(config),
         "data": source.name,
         "versions": installed_versions(),
+        "step_s": _step_s(config),
+        "licence": "Apache-2.0" if not isinstance(config.data, VideoData) else "of its training clips",
     }
     return Anonymizer(trained.cpu(), config.pruning, facts)
+
+
+def _step_s(config: AnonymizationConfig) -> float:
+    """Time from one frame to the next of what the network was trained on."""
+    if isinstance(config.data, PeopleData):
+        return 1 / config.data.fps
+    return config.data.stride / 25.0 if isinstance(config.data, VideoData) else 1 / 15
 
 
 def _loss(model: nn.Module, batch: PrivateBatch, config: AnonymizationConfig) -> Mapping[str, Tensor]:

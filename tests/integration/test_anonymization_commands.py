@@ -1,0 +1,152 @@
+"""`tubelet anonymization` and the training of anonymisers, from the command line to the files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from tests.support.media import make_video, reference_frames, reference_times_s
+from tubelet.cli.main import main
+from tubelet.methods.anonymization.model import Anonymizer, DualTokenViT, VitShape
+from tubelet.methods.anonymization.pruning import PruningConfig
+from tubelet.video import read_frames
+
+SHAPE = VitShape(
+    num_frames=4, size_px=32, tubelet=(2, 8, 8), channels=12, depth=2, num_heads=2, dropout=0.0,
+    attention_dropout=0.0, drop_path=0.0,
+)  # fmt: skip
+SMALL = [
+    *("--set", "num_warm_steps=3", "--set", "num_steps=4", "--set", "batch_size=4", "--set", "attack.num_steps=3"),
+    *("--set", "data.num_train=24", "--set", "data.num_val=12", "--set", "data.num_test=40"),
+]
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path / "anonymizer.safetensors"
+    Anonymizer(DualTokenViT(3, 2, SHAPE), PruningConfig(blocks=(1,), keep=0.5), {"step_s": 1 / 12.5}).save(path)
+    return path
+
+
+def apply(*arguments: object) -> int:
+    return main(["anonymization", "apply", *map(str, arguments)])
+
+
+def test_a_video_is_hidden_frame_for_frame(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = make_video(tmp_path / "street.mp4", width=192, height=128, num_frames=45, has_audio=True)
+    out = tmp_path / "hidden"
+    assert apply(source, "--out", out, "--model", model, "--people", "none", "--keep", "0.4", "--no-measure") == 0
+    result = out / "street.anonymized.mp4"
+    before, after = (list(read_frames(path)) for path in (source, result))
+    assert len(after) == 45
+    np.testing.assert_allclose([each.time_s for each in after], [each.time_s for each in before], atol=1e-3)
+    np.testing.assert_allclose(reference_times_s(result), reference_times_s(source), atol=1e-3)
+    assert reference_frames(result, 192, 128).shape == (45, 128, 192, 3)
+    document = json.loads((out / "street.masks.json").read_text())
+    assert document["schema"] == "tubelet.anonymization_masks/1"
+    assert document["tubelets_kept"] == pytest.approx(7 / 16)  # of 16 places, whole ones for a whole window
+    for frame in after:
+        span = next(span for span in document["spans"] if span["start_s"] <= frame.time_s + 1e-6 < span["end_s"] + 1e-6)
+        kept = np.array([[cell == "1" for cell in row] for row in span["kept"]])
+        hidden = ~kept.repeat(32, axis=0).repeat(48, axis=1)
+        inner = np.zeros_like(hidden)
+        for row in range(4):
+            for column in range(4):
+                inner[row * 32 + 8 : row * 32 + 24, column * 48 + 8 : column * 48 + 40] = not kept[row, column]
+        assert frame.image[inner].mean() <= 3
+        assert frame.image[inner].max() <= 16
+    with av.open(str(result)) as container:
+        assert not container.streams.audio
+        assert not set(container.metadata) - {"major_brand", "minor_version", "compatible_brands", "encoder"}
+    page = (out / "report.html").read_text()
+    assert page.count("data:image/jpeg") == 12
+    assert "not for publishing" in page
+    assert "empirical" in capsys.readouterr().out
+
+
+def test_sound_comes_along_where_it_is_asked_for(model: Path, tmp_path: Path) -> None:
+    source = make_video(tmp_path / "talk.mp4", num_frames=20, has_audio=True)
+    out = tmp_path / "hidden"
+    options = ("--model", model, "--people", "none", "--no-measure", "--keep-audio")
+    assert apply(source, "--out", out, *options) == 0
+    with av.open(str(out / "talk.anonymized.mp4")) as container:
+        assert len(container.streams.audio) == 1
+        assert sum(1 for _ in container.decode(video=0)) == 20
+    assert sorted(path.name for path in out.iterdir()) == ["report.html", "talk.anonymized.mp4", "talk.masks.json"]
+
+
+def test_a_source_that_fails_does_not_stop_the_others(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    make_video(folder / "good.mp4", num_frames=5)
+    (folder / "bad.mp4").write_bytes(b"nothing")
+    out = tmp_path / "hidden"
+    assert apply(folder, "--out", out, "--model", model, "--people", "none", "--no-measure") == 1
+    assert (out / "good.anonymized.mp4").exists()
+    assert not (out / "bad.anonymized.mp4").exists()
+    assert "bad.mp4" in capsys.readouterr().err
+    assert "Not hidden" in (out / "report.html").read_text()
+    assert not [path for path in out.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--keep", "0"], "--keep is 0; allowed: above 0, to 1"),
+        (["--keep", "0.5", "--keep-rate", "0.9"], "give one of them"),
+        (["--model", "none", "--people", "none"], "hide nothing"),
+        (["--model", "none", "--keep", "0.5"], "prunes no tubelets"),
+    ],
+)
+def test_settings_that_do_not_go_together(
+    options: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert apply(tmp_path / "a.mp4", "--out", tmp_path / "out", *options) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_results_are_not_replaced_unasked(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = make_video(tmp_path / "a.mp4", num_frames=3)
+    options = (source, "--out", tmp_path / "out", "--model", model, "--people", "none", "--no-measure")
+    assert apply(*options) == 0
+    assert apply(*options) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert apply(*options, "--overwrite", "--keep", "1") == 0
+    assert "removes no tubelet" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("recipe", ["glyphs", "glyphs_published"])
+def test_training_attack_and_report(recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    assert main(["train", f"anonymization:{recipe}", "--out", str(run), *SMALL]) == 0
+    first = Anonymizer.load(run)
+    assert first.facts["actions"] == ["left", "right", "up", "down"]
+    assert main(["anonymization", "report", str(run)]) == 2
+    assert "was not attacked yet" in capsys.readouterr().err
+    assert main(["anonymization", "attack", str(run)]) == 0
+    shown = capsys.readouterr().out
+    for name in ("top1", "private_cmap", "label_floor", "action_floor", "excess_leakage", "kept", "flicker"):
+        assert name in shown
+    for name in ("union_visibility", "secret_kept", "raw_private_cmap", "no formal privacy"):
+        assert name in shown
+    assert main(["anonymization", "report", str(run)]) == 0
+    assert "excess_leakage" in capsys.readouterr().out
+    report = json.loads((run / "evaluation" / "report.json").read_text())
+    assert report["num_scored"] == 40
+    assert report["metrics"]["kept"]["value"] == 0.5
+    assert main(["anonymization", "attack", str(run)]) == 2
+
+
+def test_published_sets_need_a_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "anonymization:vp_hmdb51", "--out", str(tmp_path / "run")]) == 2
+    assert "data.path is empty" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
