@@ -9,8 +9,8 @@ import av
 import numpy as np
 import pytest
 import torch
-
 from tests.support.media import make_video, reference_frames, reference_times_s
+
 from tubelet.cli.main import main
 from tubelet.methods.anonymization.model import Anonymizer, DualTokenViT, VitShape
 from tubelet.methods.anonymization.pruning import PruningConfig
