@@ -16,6 +16,7 @@ from pathlib import Path
 
 from claim_tables import METHODS, claim_renderers
 from report_tables import REPORTS, ROOT, load, share, table
+from training_tables import RENDERERS as TRAINING
 
 from tubelet.methods.recognition.model_card import load_card
 
@@ -231,6 +232,7 @@ def network_speed() -> str:
 
 RENDERERS = {
     **claim_renderers(),
+    **TRAINING,
     "network_speed": network_speed,
     "clip_sets": clip_sets,
     "clip_real": clip_real,

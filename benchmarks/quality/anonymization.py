@@ -22,7 +22,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from anonymization_summary import Arms, write
 
+from tubelet.configs import to_json
 from tubelet.datasets.glyph_motion import GlyphStyle
 from tubelet.methods.anonymization.attack import attack
 from tubelet.methods.anonymization.baselines import MaskRule, blurred, downsampled, rule_mask
@@ -33,7 +35,7 @@ from tubelet.methods.anonymization.model import MODEL_FILE, Anonymizer, DualToke
 from tubelet.methods.anonymization.recipes import STYLE, AnonymizationConfig, GlyphData, glyphs
 from tubelet.methods.anonymization.train import train_anonymizer
 from tubelet.methods.anonymization.warm import warm_start
-from tubelet.runs import Progress, RunDirectory
+from tubelet.runs import Progress, RunDirectory, this_command
 from tubelet.training.seed import seed_everything
 from tubelet.training.weights_files import save_weights
 
@@ -228,7 +230,15 @@ def main() -> None:
         for future in as_completed(rest):
             note(journal, done, future.result())
             line.advance()
-    print(f"{len(done)} arms in {journal}")
+    sets = {job.set_name: open_glyphs(config_of(job.style, 0).data).splits["test"] for job in wanted}  # type: ignore[arg-type]
+    arms = Arms(
+        [row for row in done.values() if row["key"].split("|")[0] in sets],
+        {name: clips.groups for name, clips in sets.items()},
+        {name: clips.private for name, clips in sets.items()},
+    )
+    settings = {"style": to_json(STYLE), "config": to_json(config_of(STYLE, 0)), "warm_steps": WARM_STEPS}
+    write(arms, options.report, this_command(), settings)
+    print(f"{len(done)} arms in {journal}; report: {options.report}")
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:

@@ -277,7 +277,8 @@ def main() -> None:
     report = {
         "schema": "tubelet.benchmark.evaluation/1",
         "command": f"python benchmarks/speed/evaluation.py --rounds {arguments.rounds} --clips {arguments.clips} "
-        f"--workers {arguments.workers} --seed {arguments.seed}",
+        f"--workers {arguments.workers} --seed {arguments.seed}"
+        + (f" --only '{arguments.only}'" if arguments.only else ""),
         "what": "views of 4 frames of 160 x 160 pixels, clips of 10 s, H.264; decoding, network and writing",
         "target": f"{TARGET} times the naive loop, logits equal to {GREATEST_DIFFERENCE}",
         "num_clips": arguments.clips,
