@@ -173,7 +173,11 @@ def _likeliest_first(members: tuple[Any, ...], value: object) -> tuple[Any, ...]
         return members
 
     def num_unknown(member: Any) -> int:  # noqa: ANN401
-        return len(value.keys() - field_types(member)) if dataclasses.is_dataclass(member) else len(value) + 1
+        return (
+            len(value.keys() - field_types(typing.cast("type", member)))
+            if dataclasses.is_dataclass(member)
+            else len(value) + 1
+        )
 
     return tuple(sorted(members, key=num_unknown))
 
