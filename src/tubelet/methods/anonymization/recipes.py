@@ -235,6 +235,7 @@ def people() -> AnonymizationConfig:
             optimizer=OptimizerConfig(lr=2e-3, weight_decay=0.01, num_warmup_steps=20),
             num_views=1,
         ),
+        num_threads=1,
     )
 
 
