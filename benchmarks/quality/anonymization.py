@@ -33,6 +33,7 @@ from tubelet.methods.anonymization.data import Hide, MemorySource, open_glyphs
 from tubelet.methods.anonymization.masks import masked
 from tubelet.methods.anonymization.measure import known_of, mask_metrics, measured
 from tubelet.methods.anonymization.model import MODEL_FILE, Anonymizer, DualTokenViT
+from tubelet.methods.anonymization.pruning import Temporal
 from tubelet.methods.anonymization.recipes import STYLE, AnonymizationConfig, GlyphData, glyphs
 from tubelet.methods.anonymization.train import train_anonymizer
 from tubelet.methods.anonymization.warm import warm_start
@@ -44,6 +45,12 @@ ROOT = Path(__file__).resolve().parents[2]
 REPORT = ROOT / "benchmarks" / "reports" / "anonymization.json"
 KEEPS = (0.5, 0.3)
 NUM_SEEDS = 5
+ENTANGLED = replace(STYLE, variant="entangled")
+CORRELATED = replace(STYLE, variant="correlated", correlation=0.8)
+GAIT = replace(STYLE, glyph_contrast=0.0)
+"""No digit is to be seen, and the block swings in its rhythm: whoever reads attributes reads them from the movement."""
+
+GAIT_PX = 3.0
 WARM_SEED, WARM_STEPS = 1000, 1500
 TRAINED = {"action_only": ("coop", 0.0), "grl_0.5": ("grl", 0.5), "coop_0.5": ("coop", 0.5), "coop_1": ("coop", 1.0)}
 RULES: tuple[MaskRule, ...] = ("random", "centre", "motion")
@@ -55,7 +62,7 @@ class Job:
 
     Attributes:
         arm: Name of a trained network, of a rule, or of a coarser picture.
-        tube: Whether a place is hidden at all time steps or at none.
+        temporal: See `PruningConfig`; rules know "none" and "tube".
         keep: Share of the tubelets that stays.
         seed: Of networks, batches and masks.
         style: How the clips are drawn.
@@ -63,7 +70,7 @@ class Job:
     """
 
     arm: str
-    tube: bool
+    temporal: Temporal
     keep: float
     seed: int
     style: GlyphStyle
@@ -72,7 +79,8 @@ class Job:
     @property
     def key(self) -> str:
         """Name of the result."""
-        return f"{self.set_name}|{self.arm}{'+tube' if self.tube else ''}|{self.keep:g}|{self.seed}"
+        along = "" if self.temporal == "none" else f"+{self.temporal}"
+        return f"{self.set_name}|{self.arm}{along}|{self.keep:g}|{self.seed}"
 
 
 def config_of(style: GlyphStyle, seed: int, arm: str = "coop_1") -> AnonymizationConfig:
@@ -90,13 +98,12 @@ def config_of(style: GlyphStyle, seed: int, arm: str = "coop_1") -> Anonymizatio
     )
 
 
-def warm_weights(style: GlyphStyle, set_name: str, work: Path) -> Path:
+def warm_weights(source: MemorySource, set_name: str, work: Path) -> Path:
     """Weights that all arms and seeds start from; made where they are not there yet."""
     path = work / f"warm_{set_name}.safetensors"
     if not path.exists():
-        config = config_of(style, WARM_SEED)
+        config = config_of(STYLE, WARM_SEED)
         seed_everything(WARM_SEED, num_threads=1)
-        source = clips_of(style)
         network = DualTokenViT(len(source.action_names), len(source.attribute_names), config.shape)
         warm_start(
             network,
@@ -116,7 +123,7 @@ def trained(job: Job, source: MemorySource, work: Path) -> Anonymizer:
     folder = work / "runs" / f"{job.set_name}_{job.arm}_{job.seed}"
     if (folder / MODEL_FILE).exists():
         return Anonymizer.load(folder)
-    start = warm_weights(job.style, job.set_name, work)
+    start = warm_weights(source, job.set_name, work)
     config = replace(config_of(job.style, job.seed, job.arm), image_weights=str(start))
     folder.parent.mkdir(parents=True, exist_ok=True)
     run = RunDirectory(folder) if folder.exists() else RunDirectory.create(folder, {"recipe": "anonymization:glyphs"})
@@ -130,14 +137,31 @@ def clips_of(style: GlyphStyle) -> MemorySource:
     """The clips, drawn once in every process."""
     data = config_of(style, 0).data
     assert isinstance(data, GlyphData)
-    return open_glyphs(data)
+    return open_glyphs(replace(data, gait=GAIT_PX) if style == GAIT else data)
+
+
+def learned_of(job: Job) -> MemorySource:
+    """What an anonymiser is trained on: in E2 two attributes, and the third is what is attacked."""
+    source = clips_of(job.style)
+    return with_bits(source, slice(0, 2)) if job.set_name == "unseen_bit" else source
+
+
+def with_bits(source: MemorySource, bits: slice) -> MemorySource:
+    """The clips with some of their attributes alone."""
+    splits = {
+        split: replace(clips, private=clips.private[:, bits], attribute_names=clips.attribute_names[bits])
+        for split, clips in source.splits.items()
+    }
+    return MemorySource(source.name, splits)
 
 
 def do(job: Job, work: Path) -> dict[str, Any]:
     """Hide, attack, measure."""
     torch.set_num_threads(1)
     config = config_of(job.style, job.seed)
-    source = clips_of(job.style)
+    source, attacked_bits = learned_of(job), clips_of(job.style)
+    if job.set_name == "unseen_bit":
+        attacked_bits = with_bits(attacked_bits, slice(2, 3))
     tubelet = config.shape.tubelet
     masks: dict[str, Any] = {}
     if job.arm == "raw":
@@ -150,12 +174,14 @@ def do(job: Job, work: Path) -> dict[str, Any]:
         kept_of = _kept(job, source, work)
         hide = lambda video: masked(video, kept_of(video).bool(), tubelet)  # noqa: E731
         masks = {name: metric.value for name, metric in mask_metrics(source, kept_of, tubelet).items()}
-    published = source.hidden(hide)
+    published = attacked_bits.hidden(hide)
     folder = work / "attacks" / job.key.replace("|", "_")
     attacked = attack(
         published, config.attack, folder, num_frames=8, size_px=config.shape.size_px, seed=job.seed, device="cpu"
     )
-    found = measured(attacked, known_of(source), source.attribute_names, len(source.action_names), seed=job.seed)
+    found = measured(
+        attacked, known_of(attacked_bits), attacked_bits.attribute_names, len(source.action_names), seed=job.seed
+    )
     scores = attacked.private_scores[found.strongest]
     return {
         "key": job.key,
@@ -177,44 +203,53 @@ def _kept(job: Job, source: MemorySource, work: Path) -> Hide:
             video,
             tubelet,
             keep=job.keep,
-            tube=job.tube,
+            tube=job.temporal == "tube",
             seed=job.seed * 100_003 + next(count),
         )
     anonymizer = trained(job, source, work)
-    temporal = "tube" if job.tube else "none"
-    return lambda video: anonymizer.kept(video, keep=job.keep, temporal=temporal)
+    return lambda video: anonymizer.kept(video, keep=job.keep, temporal=job.temporal)
 
 
 def jobs_of(experiment: str) -> Iterator[Job]:
     """The arms of an experiment; arms that two have in common are done once."""
+    both: tuple[Temporal, ...] = ("none", "tube")
     if experiment == "E1":
         for keep in KEEPS:
             for seed in range(NUM_SEEDS):
                 for arm in ("random", *TRAINED):
-                    for tube in (False, True):
-                        yield Job(arm, tube, keep, seed, STYLE)
+                    for temporal in both:
+                        yield Job(arm, temporal, keep, seed, STYLE)
         for arm in ("raw", "downsample2", "downsample4", "blur3", "blur7"):
-            yield Job(arm, False, 1.0, 0, STYLE)
+            yield Job(arm, "none", 1.0, 0, STYLE)
         for keep in KEEPS:
             for arm in ("centre", "motion"):
-                for tube in (False, True):
-                    yield Job(arm, tube, keep, 0, STYLE)
+                for temporal in both:
+                    yield Job(arm, temporal, keep, 0, STYLE)
     elif experiment == "entangled":
-        for arm in ("random", "coop_1"):
-            yield Job(arm, True, 0.5, 0, replace(STYLE, variant="entangled"), "entangled")
+        for arm in ("raw", "random", "grl_0.5"):
+            yield Job(arm, "none" if arm == "raw" else "tube", 1.0 if arm == "raw" else 0.5, 0, ENTANGLED, "entangled")
+    elif experiment == "E2":
+        for arm in ("random", "grl_0.5", "coop_1"):
+            for temporal in both:
+                yield Job(arm, temporal, 0.5, 0, STYLE, "unseen_bit")
     elif experiment == "E3":
-        for arm in ("raw", "random", "coop_1"):
-            yield Job(arm, arm != "raw", 1.0 if arm == "raw" else 0.5, 0, _correlated(), "correlated")
-
-
-def _correlated() -> GlyphStyle:
-    return replace(STYLE, variant="correlated", correlation=0.8)
+        for arm in ("raw", "random", "grl_0.5", "coop_1"):
+            yield Job(
+                arm, "none" if arm == "raw" else "tube", 1.0 if arm == "raw" else 0.5, 0, CORRELATED, "correlated"
+            )
+    elif experiment == "E4":
+        for seed in range(NUM_SEEDS):
+            for temporal in ("none", "ema", "tube"):
+                yield Job("grl_0.5", temporal, 0.5, seed, STYLE)
+    elif experiment == "E5":
+        for arm in ("raw", "random", "motion"):
+            yield Job(arm, "none" if arm == "raw" else "tube", 1.0 if arm == "raw" else 0.5, 0, GAIT, "gait")
 
 
 def main() -> None:
     """Parses, runs, writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("experiments", nargs="+", choices=("E1", "entangled", "E3"))
+    parser.add_argument("experiments", nargs="+", choices=("E1", "E2", "E3", "E4", "E5", "entangled"))
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
     parser.add_argument("--work", type=Path, default=ROOT / "out" / "benchmarks" / "anonymization")
     parser.add_argument("--report", type=Path, default=REPORT)
@@ -226,7 +261,7 @@ def main() -> None:
     missing = [job for job in wanted if job.key not in done]
     # Networks first, one job for each, so that no two processes train the same one.
     for job in {job.set_name: job for job in missing if job.arm in TRAINED}.values():
-        warm_weights(job.style, job.set_name, options.work)
+        warm_weights(learned_of(job), job.set_name, options.work)
     networks = {(job.set_name, job.arm, job.seed): job for job in missing if job.arm in TRAINED}
     with ProcessPoolExecutor(options.workers) as pool, Progress() as progress:
         line = progress.add("arms", len(missing), "arms")
@@ -238,7 +273,7 @@ def main() -> None:
         for future in as_completed(rest):
             note(journal, done, future.result())
             line.advance()
-    sets = {job.set_name: clips_of(job.style).splits["test"] for job in wanted}
+    sets = {job.set_name: clips_of(job.style).splits["test"] for job in wanted if job.set_name != "unseen_bit"}
     arms = Arms(
         [row for row in done.values() if row["key"].split("|")[0] in sets],
         {name: clips.groups for name, clips in sets.items()},
