@@ -17,6 +17,7 @@ from jaxtyping import UInt8
 
 from tubelet.errors import OutputExistsError
 from tubelet.methods.anonymization.footage import HiddenFrame, Hider, Span
+from tubelet.methods.anonymization.regions import Found
 from tubelet.runs import write_json
 from tubelet.runs.progress import Task
 from tubelet.video import Source, VideoReader, VideoWriter, read_frames
@@ -45,7 +46,6 @@ class Applied:
         union_visibility: Share of the tubelets' places that were visible at some time, in the mean over windows of 2 s.
         num_person_looks: Frames in which people were looked for.
         moments: Pictures for the page: time, original, mask, result.
-        boxes: Of people, where they were looked for: time and boxes, of the whole video.
     """
 
     source: str
@@ -130,9 +130,10 @@ def hide_video(
             with suppress(FileNotFoundError):
                 silent.unlink()
     applied.pixels_kept = kept_pixels / max(1, num_pixels)
-    applied.num_person_looks = 0 if hider.people is None else hider.people.num_detections
+    looks = [] if hider.people is None else hider.people.history
+    applied.num_person_looks = len(looks)
     _note_spans(applied, spans)
-    write_json(masks_path, {"schema": MASKS_SCHEMA, **facts, **_masks(applied, spans)})
+    write_json(masks_path, {"schema": MASKS_SCHEMA, **facts, **_masks(applied, spans, looks)})
     return applied
 
 
@@ -163,7 +164,7 @@ def _note_spans(applied: Applied, spans: list[Span]) -> None:
     )
 
 
-def _masks(applied: Applied, spans: list[Span]) -> dict[str, Any]:
+def _masks(applied: Applied, spans: list[Span], looks: list[Found]) -> dict[str, Any]:
     return {
         "source": Path(applied.source).name,
         "num_frames": applied.num_frames,
@@ -179,6 +180,10 @@ def _masks(applied: Applied, spans: list[Span]) -> dict[str, Any]:
                 "kept": ["".join("1" if cell else "0" for cell in row) for row in span.kept],
             }
             for span in spans
+        ],
+        "people": [
+            {"time_s": round(look.time_s, 6), "boxes_px": look.boxes_px.astype(float).round(1).tolist()}
+            for look in looks
         ],
     }
 

@@ -70,8 +70,8 @@ def apply_to_sources(arguments: argparse.Namespace, *, say: Callable[[str], None
     with Progress() as progress:
         for source, stem in zip(sources, stems, strict=True):
             try:
-                applied, people = _hide(source, stem, out, anonymizer, arguments, progress)
-                shown.append(Shown(applied=applied, left=_left(source, applied, people, arguments, progress)))
+                applied = _hide(source, stem, out, anonymizer, arguments, progress)
+                shown.append(Shown(applied=applied, left=_left(source, applied, arguments, warn)))
                 say(f"{source.label} -> {applied.video_path}  {_said(applied)}")
             except (TubeletError, OSError) as error:
                 failed.append(_Failed(source.label, str(error)))
@@ -123,7 +123,7 @@ def _hide(
     anonymizer: Anonymizer | None,
     arguments: argparse.Namespace,
     progress: Progress,
-) -> tuple[Applied, PeopleRegions | None]:
+) -> Applied:
     info = probe(source.name)
     people = None
     if arguments.people != "none":
@@ -148,23 +148,18 @@ def _hide(
         source, hider, stem, out, facts={"settings": _settings(arguments)}, keep_audio=arguments.keep_audio, line=line
     )
     line.finish()
-    return applied, people
+    return applied
 
 
 def _left(
-    source: Source,
-    applied: Applied,
-    people: PeopleRegions | None,
-    arguments: argparse.Namespace,
-    progress: Progress,
+    source: Source, applied: Applied, arguments: argparse.Namespace, warn: Callable[[str], None]
 ) -> dict[str, Metric]:
     """What is left to see, where that was asked for."""
     if not arguments.measure:
         return {}
     from tubelet.methods.anonymization.leftover import measure_leftover
 
-    del people, progress
-    return measure_leftover(Path(source.name), applied.video_path)
+    return measure_leftover(Path(source.name), applied.video_path, detector=arguments.detector, notify=warn)
 
 
 def _settings(arguments: argparse.Namespace) -> dict[str, Any]:

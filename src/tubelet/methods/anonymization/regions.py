@@ -60,19 +60,23 @@ class PeopleRegions:
         detector: Finds boxes.
         landmarks: Finds joints, for faces and figures.
         hide: "face" or "body".
+
+    Attributes:
+        needs_poses: Whether joints are needed to hide.
+        history: What was found in every look.
     """
 
     def __init__(self, detector: Detector, landmarks: Landmarks, hide: HidePeople) -> None:
         self._detector, self._landmarks, self._hide = detector, landmarks, hide
         self._found: deque[Found] = deque()
         self.needs_poses = hide == "face"
-        self.num_detections = 0
+        self.history: list[Found] = []
 
     def look(self, image: UInt8[np.ndarray, "height width 3"], time_s: float) -> Found:
         """Find the people of a picture and remember them."""
         found = Found(time_s, self._detector.detect(image).xyxy_px)
         self._found.append(found)
-        self.num_detections += 1
+        self.history.append(found)
         return found
 
     def forget(self, before_s: float) -> None:
