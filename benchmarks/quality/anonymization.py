@@ -32,8 +32,8 @@ from tubelet.methods.anonymization.baselines import MaskRule, blurred, downsampl
 from tubelet.methods.anonymization.data import Hide, MemorySource, open_glyphs
 from tubelet.methods.anonymization.masks import masked
 from tubelet.methods.anonymization.measure import known_of, mask_metrics, measured
-from tubelet.methods.anonymization.model import MODEL_FILE, Anonymizer, DualTokenViT
-from tubelet.methods.anonymization.pruning import Temporal
+from tubelet.methods.anonymization.model import MODEL_FILE, Anonymizer, DualTokenViT, PrivacyMode
+from tubelet.methods.anonymization.pruning import Mixing, Temporal
 from tubelet.methods.anonymization.recipes import STYLE, AnonymizationConfig, GlyphData, glyphs
 from tubelet.methods.anonymization.train import train_anonymizer
 from tubelet.methods.anonymization.warm import warm_start
@@ -52,7 +52,16 @@ GAIT = replace(STYLE, glyph_contrast=0.0)
 
 GAIT_PX = 3.0
 WARM_SEED, WARM_STEPS = 1000, 1500
-TRAINED = {"action_only": ("coop", 0.0), "grl_0.5": ("grl", 0.5), "coop_0.5": ("coop", 0.5), "coop_1": ("coop", 1.0)}
+TRAINED: dict[str, tuple[PrivacyMode, float, Mixing]] = {
+    "action_only": ("coop", 0.0, "all"),
+    "grl_0.5": ("grl", 0.5, "all"),
+    "coop_0.5": ("coop", 0.5, "all"),
+    "coop_1": ("coop", 1.0, "all"),
+    "action_only_place": ("coop", 0.0, "place"),
+    "grl_0.5_place": ("grl", 0.5, "place"),
+    "coop_1_place": ("coop", 1.0, "place"),
+}
+AT_ALL_KEEPS = ("random", "action_only", "grl_0.5", "coop_1_place")
 RULES: tuple[MaskRule, ...] = ("random", "centre", "motion")
 
 
@@ -83,32 +92,35 @@ class Job:
         return f"{self.set_name}|{self.arm}{along}|{self.keep:g}|{self.seed}"
 
 
-def config_of(style: GlyphStyle, seed: int, arm: str = "coop_1") -> AnonymizationConfig:
+def config_of(style: GlyphStyle, seed: int, arm: str = "coop_1_place") -> AnonymizationConfig:
     """The recipe with this arm's mode and weight."""
     base = glyphs()
-    mode, weight = TRAINED[arm]
+    mode, weight, mixing = TRAINED[arm]
     return replace(
         base,
         seed=seed,
         data=GlyphData(num_train=4000, num_val=200, num_test=1000, style=style),
-        privacy_mode=mode,  # type: ignore[arg-type]
-        pruning=replace(base.pruning, privacy_weight=weight),
+        privacy_mode=mode,
+        pruning=replace(base.pruning, privacy_weight=weight, mixing=mixing, isolate_cls=mixing == "place"),
         attack=replace(base.attack, num_steps=300),
         num_warm_steps=0,  # one start for all arms and seeds, as image weights would be: see `warm_weights`
     )
 
 
-def warm_weights(source: MemorySource, set_name: str, work: Path) -> Path:
-    """Weights that all arms and seeds start from; made where they are not there yet."""
-    path = work / f"warm_{set_name}.safetensors"
+def warm_weights(job: Job, work: Path) -> Path:
+    """Weights that all arms of one way of mixing and all seeds start from; made where they are not there yet."""
+    config = config_of(STYLE, WARM_SEED, job.arm)
+    name = f"warm_{job.set_name}" + ("" if config.pruning.mixing == "all" else "_place")
+    path = work / f"{name}.safetensors"
     if not path.exists():
-        config = config_of(STYLE, WARM_SEED)
+        source = learned_of(job)
         seed_everything(WARM_SEED, num_threads=1)
         network = DualTokenViT(len(source.action_names), len(source.attribute_names), config.shape)
         warm_start(
             network,
             source,
-            work / f"warm_{set_name}",
+            work / name,
+            pruning=config.pruning,
             num_steps=WARM_STEPS,
             batch_size=config.batch_size,
             optimizer=config.optimizer,
@@ -118,12 +130,17 @@ def warm_weights(source: MemorySource, set_name: str, work: Path) -> Path:
     return path
 
 
+def folder_of(job: Job, work: Path) -> Path:
+    """Of the run of a trained network."""
+    return work / "runs" / f"{job.set_name}_{job.arm}_{job.seed}"
+
+
 def trained(job: Job, source: MemorySource, work: Path) -> Anonymizer:
     """The network of an arm; trained where it is not there yet."""
-    folder = work / "runs" / f"{job.set_name}_{job.arm}_{job.seed}"
+    folder = folder_of(job, work)
     if (folder / MODEL_FILE).exists():
         return Anonymizer.load(folder)
-    start = warm_weights(source, job.set_name, work)
+    start = warm_weights(job, work)
     config = replace(config_of(job.style, job.seed, job.arm), image_weights=str(start))
     folder.parent.mkdir(parents=True, exist_ok=True)
     run = RunDirectory(folder) if folder.exists() else RunDirectory.create(folder, {"recipe": "anonymization:glyphs"})
@@ -217,8 +234,8 @@ def jobs_of(experiment: str) -> Iterator[Job]:
         for keep in KEEPS:
             for seed in range(NUM_SEEDS):
                 for arm in ("random", *TRAINED):
-                    for temporal in both:
-                        yield Job(arm, temporal, keep, seed, STYLE)
+                    if keep == KEEPS[0] or arm in AT_ALL_KEEPS:
+                        yield from (Job(arm, temporal, keep, seed, STYLE) for temporal in both)
         for arm in ("raw", "downsample2", "downsample4", "blur3", "blur7"):
             yield Job(arm, "none", 1.0, 0, STYLE)
         for keep in KEEPS:
@@ -226,21 +243,21 @@ def jobs_of(experiment: str) -> Iterator[Job]:
                 for temporal in both:
                     yield Job(arm, temporal, keep, 0, STYLE)
     elif experiment == "entangled":
-        for arm in ("raw", "random", "grl_0.5"):
+        for arm in ("raw", "random", "coop_1_place"):
             yield Job(arm, "none" if arm == "raw" else "tube", 1.0 if arm == "raw" else 0.5, 0, ENTANGLED, "entangled")
     elif experiment == "E2":
-        for arm in ("random", "grl_0.5", "coop_1"):
+        for arm in ("random", "action_only_place", "coop_1_place"):
             for temporal in both:
                 yield Job(arm, temporal, 0.5, 0, STYLE, "unseen_bit")
     elif experiment == "E3":
-        for arm in ("raw", "random", "grl_0.5", "coop_1"):
+        for arm in ("raw", "random", "coop_1_place"):
             yield Job(
                 arm, "none" if arm == "raw" else "tube", 1.0 if arm == "raw" else 0.5, 0, CORRELATED, "correlated"
             )
     elif experiment == "E4":
         for seed in range(NUM_SEEDS):
             for temporal in ("none", "ema", "tube"):
-                yield Job("grl_0.5", temporal, 0.5, seed, STYLE)
+                yield Job("coop_1_place", temporal, 0.5, seed, STYLE)
     elif experiment == "E5":
         for arm in ("raw", "random", "motion"):
             yield Job(arm, "none" if arm == "raw" else "tube", 1.0 if arm == "raw" else 0.5, 0, GAIT, "gait")
@@ -260,9 +277,12 @@ def main() -> None:
     wanted = list(dict.fromkeys(job for name in options.experiments for job in jobs_of(name)))
     missing = [job for job in wanted if job.key not in done]
     # Networks first, one job for each, so that no two processes train the same one.
-    for job in {job.set_name: job for job in missing if job.arm in TRAINED}.values():
-        warm_weights(learned_of(job), job.set_name, options.work)
-    networks = {(job.set_name, job.arm, job.seed): job for job in missing if job.arm in TRAINED}
+    for job in {(job.set_name, TRAINED[job.arm][2]): job for job in missing if job.arm in TRAINED}.values():
+        warm_weights(job, options.work)
+    networks: dict[tuple[str, str, int], Job] = {}
+    for job in missing:
+        if job.arm in TRAINED and not (folder_of(job, options.work) / MODEL_FILE).exists():
+            networks.setdefault((job.set_name, job.arm, job.seed), job)
     with ProcessPoolExecutor(options.workers) as pool, Progress() as progress:
         line = progress.add("arms", len(missing), "arms")
         first = [pool.submit(do, job, options.work) for job in networks.values()]

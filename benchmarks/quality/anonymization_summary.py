@@ -22,7 +22,7 @@ SHOWN = (
     *("top1", "private_cmap", "private_f1", "action_floor", "excess_leakage", "kept", "union_visibility", "flicker"),
     *("motion_kept", "secret_kept"),
 )
-PUBLISHED, RECOMMENDED = "grl_0.5", "grl_0.5+tube"
+PUBLISHED, RECOMMENDED = "grl_0.5", "coop_1_place+tube"
 """The published mode, and the way of hiding that this toolkit recommends and uses by default."""
 
 

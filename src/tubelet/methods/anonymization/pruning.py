@@ -14,6 +14,7 @@ from tubelet.models.positions import Grid
 from tubelet.models.token_reduction import FUSED, Attended, AttentionRows, TokenReduction, Tokens
 
 Temporal = Literal["none", "ema", "tube"]
+Mixing = Literal["all", "place"]
 
 LEAST_PRIVACY_WEIGHT, GREATEST_PRIVACY_WEIGHT = 0.0, 4.0
 _EMA_WEIGHT = 0.5
@@ -32,9 +33,12 @@ class PruningConfig:
             picture at all time steps or at none.
         fuse: Whether what is removed goes on as one token, weighted by the action's attention.
         isolate_cls: Whether the two CLS tokens may not attend to each other.
+        mixing: "all" lets every token attend to every other, as published. "place" lets a tubelet attend only to those
+            of the same place of the picture at other times, so that what it shows stays where it is: only the CLS
+            tokens gather it, their attention says where it is, and no other token carries it when it is removed.
 
     Source: arXiv:2603.26336; the fused token is that of EViT (arXiv:2202.07800).
-    Differs: `keep`, `temporal` and `isolate_cls` are this toolkit's; left alone they change nothing.
+    Differs: `keep`, `temporal`, `isolate_cls` and `mixing` are this toolkit's; left alone they change nothing.
     """
 
     blocks: tuple[int, ...] = (2, 5, 8)
@@ -44,6 +48,7 @@ class PruningConfig:
     temporal: Temporal = "none"
     fuse: bool = True
     isolate_cls: bool = False
+    mixing: Mixing = "all"
 
     def __post_init__(self) -> None:
         if list(self.blocks) != sorted(set(self.blocks)) or any(block < 0 for block in self.blocks):
@@ -105,14 +110,22 @@ class ContrastPruning(TokenReduction):
         return "cls" if block in self.config.blocks else None
 
     def attention_bias(self, block: int, tokens: Tokens) -> Float[Tensor, "rows queries tokens"] | None:
-        """What keeps the CLS tokens from each other, where asked for."""
+        """What keeps tokens from each other, where asked for."""
         del block
-        if not self.config.isolate_cls:
+        config = self.config
+        if not config.isolate_cls and config.mixing == "all":
             return None
-        width = tokens.ids.shape[1]
-        bias = torch.zeros(width, width, device=tokens.ids.device)
-        bias[0, 1] = bias[1, 0] = -math.inf
-        return bias.expand(len(tokens.ids), -1, -1)
+        rows, width = tokens.ids.shape
+        may = torch.ones(rows, width, width, dtype=torch.bool, device=tokens.ids.device)
+        if config.mixing == "place":
+            # Tubelets by their place; a fused token is at none, and sees itself alone.
+            places = (tokens.ids % (self.grid[1] * self.grid[2])).where(tokens.ids >= 0, tokens.ids)
+            may = (places[:, :, None] == places[:, None, :]) & (tokens.ids >= 0)[:, :, None]
+            may |= torch.eye(width, dtype=torch.bool, device=may.device)
+            may[:, : tokens.num_cls] = True
+        if config.isolate_cls:
+            may[:, 0, 1] = may[:, 1, 0] = False
+        return torch.zeros(may.shape, device=may.device).masked_fill(~may, -math.inf)
 
     def after_attention(self, block: int, tokens: Tokens, attended: Attended) -> Tokens:
         """Ranks, removes, fuses."""

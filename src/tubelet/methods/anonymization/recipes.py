@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from tubelet.datasets.glyph_motion import GlyphStyle
@@ -45,7 +45,7 @@ class PeopleData:
         fps: Pictures a second that the network sees.
     """
 
-    num_train: int = 2400
+    num_train: int = 1600
     num_val: int = 200
     num_test: int = 600
     seed: int = 0
@@ -187,9 +187,9 @@ def glyphs() -> AnonymizationConfig:
             attention_dropout=0.0,
             drop_path=0.0,
         ),
-        pruning=PruningConfig(blocks=(1, 2, 3), keep=0.5, privacy_weight=1.0),
+        pruning=PruningConfig(blocks=(1, 2, 3), keep=0.5, privacy_weight=1.0, isolate_cls=True, mixing="place"),
         privacy_mode="coop",
-        num_warm_steps=1500,
+        num_warm_steps=1200,
         num_steps=500,
         batch_size=32,
         optimizer=OptimizerConfig(lr=1e-3, weight_decay=0.05, num_warmup_steps=100, final_lr_factor=0.01),
@@ -221,10 +221,10 @@ def people() -> AnonymizationConfig:
             attention_dropout=0.0,
             drop_path=0.0,
         ),
-        num_warm_steps=800,
-        pruning=PruningConfig(blocks=(1, 2, 3), keep=0.5, privacy_weight=1.0),
+        num_warm_steps=500,
+        pruning=PruningConfig(blocks=(1, 2, 3), keep=0.5, privacy_weight=1.0, isolate_cls=True, mixing="place"),
         privacy_mode="coop",
-        num_steps=400,
+        num_steps=250,
         batch_size=16,
         optimizer=OptimizerConfig(lr=1e-3, weight_decay=0.05, num_warmup_steps=50, final_lr_factor=0.01),
         attack=AttackConfig(
@@ -244,12 +244,7 @@ STYLE = GlyphStyle(block_contrast=0.7, noise=12.0, glyph_px=16, num_distractors=
 
 
 def glyphs_published() -> AnonymizationConfig:
-    """As `glyphs`, in the published mode: gradient reversal and privacy weight 0.5."""
-    return _changed(glyphs(), privacy_mode="grl", privacy_weight=0.5)
-
-
-def _changed(config: AnonymizationConfig, *, privacy_mode: PrivacyMode, privacy_weight: float) -> AnonymizationConfig:
-    from dataclasses import replace
-
-    pruning = replace(config.pruning, privacy_weight=privacy_weight)
-    return replace(config, privacy_mode=privacy_mode, pruning=pruning)
+    """As `glyphs`, in the published mode: gradient reversal, privacy weight 0.5, all tubelets attend to each other."""
+    config = glyphs()
+    pruning = replace(config.pruning, privacy_weight=0.5, isolate_cls=False, mixing="all")
+    return replace(config, privacy_mode="grl", pruning=pruning)

@@ -74,6 +74,7 @@ def train_anonymizer(config: AnonymizationConfig, source: ClipSource, run: RunDi
             network,
             source,
             run.path / "warm",
+            pruning=config.pruning,
             num_steps=config.num_warm_steps,
             batch_size=config.batch_size,
             optimizer=config.optimizer,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ from tubelet.errors import OutputExistsError
 from tubelet.methods.anonymization.data import ClipSource, PrivateBatch
 from tubelet.methods.anonymization.losses import dual_loss
 from tubelet.methods.anonymization.model import DualTokenViT
+from tubelet.methods.anonymization.pruning import ContrastPruning, PruningConfig
 from tubelet.runs import RunDirectory
 from tubelet.training.loop import LoopConfig, fit
 from tubelet.training.optimizer import OptimizerConfig, adamw
@@ -23,12 +25,14 @@ _STREAM = 1_000_003  # batches of another order than those of the training that 
 class _OneToken(nn.Module):
     """Reads actions and attributes from the first CLS token, without pruning."""
 
-    def __init__(self, network: DualTokenViT) -> None:
+    def __init__(self, network: DualTokenViT, pruning: PruningConfig) -> None:
         super().__init__()
         self.vit, self.privacy_head = network.vit, network.privacy_head
+        self.pruning = replace(pruning, keep=1.0)
 
     def forward(self, video: Tensor) -> tuple[Tensor, Tensor]:
-        pooled = self.vit.encode(video).pooled
+        reduction = ContrastPruning(self.vit.grid_of(video), self.pruning, depth=len(self.vit.blocks))
+        pooled = self.vit.encode(video, reduction=reduction).pooled
         return self.vit.head(pooled), self.privacy_head(pooled)
 
 
@@ -37,6 +41,7 @@ def warm_start(
     source: ClipSource,
     folder: Path,
     *,
+    pruning: PruningConfig,
     num_steps: int,
     batch_size: int,
     optimizer: OptimizerConfig,
@@ -51,6 +56,7 @@ def warm_start(
         network: Trained in place.
         source: Its training clips are used.
         folder: Of the run, which goes on where it was cut off.
+        pruning: How tokens may attend to each other; nothing is removed here.
         num_steps: Of the training.
         batch_size: Clips of a step.
         optimizer: Of the training.
@@ -61,7 +67,7 @@ def warm_start(
         run = RunDirectory.create(folder, {"recipe": "warm start", "seed": seed})
     except OutputExistsError:
         run = RunDirectory.open(folder)
-    one = _OneToken(network)
+    one = _OneToken(network, pruning)
     device = next(network.parameters()).device
     with source.training(num_steps=num_steps, batch_size=batch_size, seed=seed + _STREAM) as batch_at:
         fit(

@@ -260,3 +260,38 @@ def test_two_cls_tokens_are_needed() -> None:
     vit = VideoViT(2, num_frames=4, size_px=32, tubelet=(2, 8, 8), channels=24, depth=4, num_heads=3, num_cls_tokens=1)
     with pytest.raises(ValueError, match="two CLS tokens"):
         vit(clips(), reduction=ContrastPruning((2, 4, 4), PRUNING, depth=4))
+
+
+def test_where_tubelets_mix_by_place_nothing_wanders() -> None:
+    """What stands at one place of the picture reaches no token of another: none carries it when it is removed."""
+    model, video = network(), clips(1)
+    config = replace(PRUNING, keep_rate=1.0, mixing="place", isolate_cls=True)
+    other = video.clone()
+    other[:, :, :, 8:16, 16:24] = torch.rand(1, 3, 4, 8, 8)  # the place in row 1, column 2
+    with torch.no_grad():
+        before, after = (model(each, config).tokens for each in (video, other))
+    changed = (before.values != after.values).any(-1)[0, 2:].view(2, 4, 4)
+    assert bool(changed[:, 1, 2].all())
+    changed[:, 1, 2] = False
+    assert not bool(changed.any())
+    # The CLS tokens have seen it.
+    assert bool((before.values != after.values).any(-1)[0, :2].all())
+
+
+def test_mixing_by_place_is_attention_within_each_place() -> None:
+    reduction = ContrastPruning((2, 4, 4), replace(PRUNING, mixing="place"), depth=4)
+    ids = torch.tensor([[-3, -4, 0, 5, 16, FUSED]])  # place 0 at both time steps, place 5, and a fused token
+    tokens = Tokens(values=torch.zeros(1, 6, 24), ids=ids, clips=torch.zeros_like(ids), num_cls=2)
+    bias = reduction.attention_bias(0, tokens)
+    assert bias is not None
+    expected = torch.tensor(
+        [
+            [1, 1, 1, 1, 1, 1],
+            [1, 1, 1, 1, 1, 1],
+            [0, 0, 1, 0, 1, 0],
+            [0, 0, 0, 1, 0, 0],
+            [0, 0, 1, 0, 1, 0],
+            [0, 0, 0, 0, 0, 1],
+        ]
+    )
+    assert torch.equal(bias[0] == 0, expected.bool())
