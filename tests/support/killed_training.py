@@ -12,9 +12,10 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -89,24 +90,40 @@ def train(path: Path) -> str:
     return digest.hexdigest()
 
 
-def die_at(moment: int) -> list[str]:
-    """Makes the call number `moment` (from 1) that touches the disk the last one; returns the growing list of calls."""
+def by_name(name: str, arguments: tuple[Any, ...]) -> str:
+    """What is said of a call: which it is."""
+    return name
+
+
+def die_at(
+    moment: int,
+    *,
+    also: Sequence[tuple[ModuleType, str]] = (),
+    said: Callable[[str, tuple[Any, ...]], str] = by_name,
+) -> list[str]:
+    """Makes the call number `moment` (from 1) that touches the disk the last one; returns the growing list of calls.
+
+    Args:
+        moment: 0 for none.
+        also: Functions, each by its module and name, that count like those that touch the disk.
+        said: From the name and the arguments of a call to its entry in the list.
+    """
     calls: list[str] = []
 
     def wrap(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **keywords: Any) -> Any:
-            calls.append(name)
+            calls.append(said(name, arguments))
             if len(calls) == moment:
                 if name == "fsync" and os.lseek(arguments[0], 0, os.SEEK_CUR):
                     os.truncate(arguments[0], os.lseek(arguments[0], 0, os.SEEK_END) // 2)  # torn in the middle
-                os.write(2, f"{name}\n".encode())
+                os.write(2, f"{calls[-1]}\n".encode())
                 os.kill(os.getpid(), signal.SIGKILL)
             return real(*arguments, **keywords)
 
         return call
 
-    for name in CALLS:
-        setattr(os, name, wrap(name, getattr(os, name)))
+    for module, name in (*((os, name) for name in CALLS), *also):
+        setattr(module, name, wrap(name, getattr(module, name)))
     return calls
 
 

@@ -17,7 +17,7 @@ from tubelet.datasets.quarantine import QUARANTINE_NAME, read_quarantine
 from tubelet.datasets.splitting import with_splits
 from tubelet.errors import ConfigError, DatasetError, VideoReadError
 from tubelet.methods.recognition.clips.config import DataConfig
-from tubelet.runs import RunDirectory, write_json
+from tubelet.runs import RunDirectory, this_command, write_json
 from tubelet.video import VideoReader
 
 CLIPS_FILE = "clips.json"
@@ -129,6 +129,11 @@ def begin_with(clips: ClipSet, config: DataConfig, run: RunDirectory) -> None:
             "clips": {clip.id: clip.split for clip in clips.clips},
         },
     )
+
+
+def command_of(run: RunDirectory) -> str:
+    """The command that a training was begun with: one that went on with `--resume` leaves the same bytes."""
+    return str(run.description().get("command") or this_command())
 
 
 @dataclass(frozen=True)

@@ -217,7 +217,9 @@ class _Job:
 def _network(weights_path: str) -> FrameNetwork:
     """The network of a worker; the head does not matter."""
     tensors, _ = load_weights(weights_path)
-    return loaded_backbone(tensors).fused()
+    # Without workers this is the process that trains: its random numbers must not depend on what was kept before.
+    with torch.random.fork_rng(devices=[]):
+        return loaded_backbone(tensors).fused()
 
 
 def _features(job: _Job, clip: LabelledClip) -> Float32[np.ndarray, "views time features"]:

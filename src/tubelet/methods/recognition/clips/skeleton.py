@@ -18,14 +18,14 @@ from tubelet.errors import ConfigError, DatasetError
 from tubelet.methods.recognition.action_model import load_action_model, save_action_model
 from tubelet.methods.recognition.clips.calibration import Calibration, calibrate
 from tubelet.methods.recognition.clips.config import SkeletonClipConfig
-from tubelet.methods.recognition.clips.data import begin_with, data_card, open_data
+from tubelet.methods.recognition.clips.data import begin_with, command_of, data_card, open_data
 from tubelet.methods.recognition.clips.features import require_few_failures
 from tubelet.methods.recognition.clips.persons import PersonSequences, find_people, known_frames
 from tubelet.methods.recognition.model_card import CARD_SCHEMA
 from tubelet.methods.recognition.preprocess import FEATURE_NAMES, MARGIN_S, MAX_GAP_S, NUM_FEATURES, RATE_HZ
 from tubelet.metrics.classification import top_k
 from tubelet.models.skeleton import SkeletonTCN
-from tubelet.runs import RunDirectory, installed_versions, this_command
+from tubelet.runs import RunDirectory, installed_versions
 from tubelet.skeletons import BODY_13
 from tubelet.training.loop import LoopConfig, fit
 from tubelet.training.optimizer import adamw
@@ -93,7 +93,7 @@ def train_skeleton(config: SkeletonClipConfig, run: RunDirectory) -> None:
     logits = clip_logits(_as_skeleton(trained), val, mirror=config.mirror)
     calibration = calibrate(logits, _labels(val), greatest_risk=config.greatest_risk)
     run.log(event="calibrated", temperature=calibration.temperature, min_score=calibration.min_score)
-    save_action_model(run.path, _as_skeleton(trained), _card(config, data, calibration, len(train.clips)))
+    save_action_model(run.path, _as_skeleton(trained), _card(config, data, calibration, len(train.clips), run))
 
 
 def require_one_label(data: ClipSet) -> None:
@@ -221,7 +221,9 @@ def _as_skeleton(model: nn.Module) -> SkeletonTCN:
     return model
 
 
-def _card(config: SkeletonClipConfig, data: ClipSet, calibration: Calibration, num_clips: int) -> dict[str, Any]:
+def _card(
+    config: SkeletonClipConfig, data: ClipSet, calibration: Calibration, num_clips: int, run: RunDirectory
+) -> dict[str, Any]:
     start = "the shipped skeleton model" if config.pretrained else "random weights"
     return {
         "schema": CARD_SCHEMA,
@@ -248,7 +250,7 @@ def _card(config: SkeletonClipConfig, data: ClipSet, calibration: Calibration, n
         },
         "training": {
             "recipe": "recognition:skeleton",
-            "command": this_command(),
+            "command": command_of(run),
             "data": data_card(data),
             "versions": installed_versions(),
         },

@@ -19,13 +19,13 @@ from tubelet.datasets.order import EpochOrder, Share
 from tubelet.errors import ConfigError, TrainingError
 from tubelet.methods.recognition.clips.calibration import Calibration, calibrate
 from tubelet.methods.recognition.clips.config import ClipConfig
-from tubelet.methods.recognition.clips.data import begin_with, data_card, open_data, typical_length_s
+from tubelet.methods.recognition.clips.data import begin_with, command_of, data_card, open_data, typical_length_s
 from tubelet.methods.recognition.clips.features import ClipFeatures, FeatureBatch, labels_of
 from tubelet.methods.recognition.clips.model import normalised_video, save_clip_model
 from tubelet.methods.recognition.clips.networks import build_network, choose_trained, start_from
 from tubelet.metrics.classification import mean_average_precision, top_k
 from tubelet.models.frames import FrameNetwork
-from tubelet.runs import RunDirectory, installed_versions, this_command
+from tubelet.runs import RunDirectory, installed_versions
 from tubelet.training.batch_checks import check_labels, check_targets
 from tubelet.training.distributed import World, joined, seed_rank
 from tubelet.training.loggers import tensorboard_log, wandb_log
@@ -115,7 +115,7 @@ def train_clips(config: ClipConfig, run: RunDirectory) -> None:
             merge_lora(trained)
         tensors = model_tensors(trained)
         if world.is_first:
-            save_clip_model(run.path, tensors, _card(config, data, calibration, network))
+            save_clip_model(run.path, tensors, _card(config, data, calibration, network, run))
 
 
 def self_test(config: ClipConfig) -> str:
@@ -400,7 +400,9 @@ def _window_s(config: ClipConfig, data: ClipSet) -> float:
     return typical_length_s(data.of("train")) if sampling.step_s is None else sampling.num_frames * sampling.step_s
 
 
-def _card(config: ClipConfig, data: ClipSet, calibration: Calibration, network: nn.Module) -> dict[str, Any]:
+def _card(
+    config: ClipConfig, data: ClipSet, calibration: Calibration, network: nn.Module, run: RunDirectory
+) -> dict[str, Any]:
     counts = [
         sum(clip.split == "train" and label in clip.labels for clip in data.clips) for label in range(len(data.classes))
     ]
@@ -418,7 +420,7 @@ def _card(config: ClipConfig, data: ClipSet, calibration: Calibration, network: 
         "data": data_card(data),
         "training": {
             "config": to_json(config),
-            "command": this_command(),
+            "command": command_of(run),
             "versions": installed_versions(),
         },
         "licence": "of its training clips and of the weights that it started from",
