@@ -252,6 +252,74 @@ def test_broken_clips_are_counted_and_quarantined_ones_left_out(
     assert "in quarantine: " in out
 
 
+@pytest.mark.parametrize("recipe", [TINY, PIXELS, ["--recipe", "recognition:skeleton", "--set", "mirror=false"]])
+def test_a_validation_that_cannot_be_read_is_told_before_anything_is_computed(
+    recipe: list[str], clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(clips, copy)
+    for file in copy.glob("val/*/*.mp4"):
+        file.write_bytes(file.read_bytes()[:300])
+    assert main(["train", str(copy), "--out", str(tmp_path / "run"), *recipe]) == 2
+    said = capsys.readouterr().err
+    assert "8 of 8 clips of the val split cannot be read, which is too many:\n  val/down/down_val000.mp4: " in said
+    assert "truncated: " in said
+    assert "and 3 more" in said
+    assert f"Run `tubelet check {copy}`" in said
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("recipe", [TINY, PIXELS])
+def test_validation_clips_that_open_and_hold_no_pictures_are_told_of_in_the_same_words(
+    recipe: list[str], clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TUBELET_CACHE", str(tmp_path / "cache"))
+    copy = tmp_path / "copy"
+    shutil.copytree(clips, copy)
+    for file in copy.glob("val/*/*.mp4"):
+        content = file.read_bytes()
+        start = content.index(b"mdat") + 4
+        file.write_bytes(content[:start] + bytes(len(content) - start))
+    assert main(["train", str(copy), "--out", str(tmp_path / "run"), *recipe, "--set", "num_epochs=1"]) == 2
+    assert "8 of 8 clips of the val split cannot be read, which is too many:\n  val/down/" in capsys.readouterr().err
+
+
+def test_a_training_without_validation_clips_is_refused(
+    clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = tmp_path / "few"
+    for file in [*clips.glob("train/*/*_train000.mp4"), *clips.glob("train/*/*_train001.mp4")]:
+        (few / file.parent.name).mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, few / file.parent.name / file.name)
+    assert main(["train", str(few), "--out", str(tmp_path / "run"), *PIXELS]) == 2
+    assert "no clip is in the val split, and training needs some" in capsys.readouterr().err
+
+
+def test_an_evaluation_asks_for_its_validation_clips_before_it_predicts(
+    place: Path, clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    val, away = clips / "val", tmp_path / "val"
+    shutil.copytree(val, away)
+    evaluate = ["evaluate", str(place / "one"), "--out", str(tmp_path / "out")]
+    try:
+        for file in val.glob("*/*.mp4"):
+            file.write_bytes(b"")
+        assert main(evaluate) == 2
+        said = capsys.readouterr().err
+        assert main(["check", str(clips), "--workers", "1"]) == 1
+        capsys.readouterr()
+        assert main(evaluate) == 2
+        assert "val/down/down_val000.mp4: in quarantine: " in capsys.readouterr().err
+    finally:
+        (clips / "quarantine.jsonl").unlink(missing_ok=True)
+        for file in away.glob("*/*.mp4"):
+            shutil.copy2(file, val / file.relative_to(away))
+    assert "8 of 8 clips of the val split cannot be read" in said
+    assert "bring these files back, since the temperature is fitted on them" in said
+    assert not list((tmp_path / "out").glob("predictions*"))
+    assert main(evaluate) == 0
+
+
 def test_one_batch_is_learned_by_heart_or_not(clips: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", str(clips), *PIXELS, "--overfit-one-batch", "--set", "label_smoothing=0"]) == 0
     assert "one batch of 8 clips was learned" in capsys.readouterr().out

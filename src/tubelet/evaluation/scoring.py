@@ -128,7 +128,13 @@ def _check_calibration(predictions: Predictions, others: Predictions, where: str
             "them would look better than it is: give predictions on the validation split"
         )
     if not others.clips:
-        raise ConfigError(f"{where} holds no scored clip; a temperature needs some to be fitted on")
+        first = others.failures[0] if others.failures else None
+        why = "" if first is None else f"; the first is {first.item}: {first.reason}"
+        raise ConfigError(
+            f"{where} holds no scored clip, and a temperature needs some to be fitted on: none of the "
+            f"{theirs.num_expected} clips of the split {theirs.split} could be read{why}. Run `tubelet check` on them, "
+            "bring them back and evaluate again, or leave calibrate_on away"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

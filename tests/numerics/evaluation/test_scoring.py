@@ -127,8 +127,11 @@ def test_the_temperature_comes_from_the_other_clips_alone(tmp_path: Path) -> Non
     with pytest.raises(ConfigError, match="is of another model; a temperature fits only the model"):
         score_predictions(path, calibrate_on=other_model)
     assert score_predictions(path, calibrate_on=own).metrics["temperature"].value is not None
-    empty = written(tmp_path / "empty.jsonl", [], {}, split="val")
-    with pytest.raises(ConfigError, match="holds no scored clip"):
+    empty = tmp_path / "empty.jsonl"
+    with PredictionsWriter(empty, predicted.header(num_expected=2, split="val")) as writer:
+        for clip in others[:2]:
+            writer.write_failure(clip, "cut off")
+    with pytest.raises(ConfigError, match="no scored clip.* none of the 2 clips of the split val .*: cut off. Run"):
         score_predictions(path, calibrate_on=empty)
 
 

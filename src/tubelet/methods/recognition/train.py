@@ -31,7 +31,7 @@ def train(config: MocapSkeletonConfig | ClipConfig | SkeletonClipConfig | Fusion
 
 
 def check(config: MocapSkeletonConfig | ClipConfig | SkeletonClipConfig | FusionConfig) -> None:
-    """See that a training can begin: that there are clips, and the device.
+    """See that a training can begin: that there are clips, to learn from and to validate on, and the device.
 
     Raises:
         DatasetError: The clips cannot be read, or cannot be split.
@@ -39,11 +39,12 @@ def check(config: MocapSkeletonConfig | ClipConfig | SkeletonClipConfig | Fusion
     """
     if isinstance(config, MocapSkeletonConfig):
         return
-    from tubelet.methods.recognition.clips.data import open_data, require_no_sides
+    from tubelet.methods.recognition.clips.data import open_data, require_no_sides, require_validation
     from tubelet.methods.recognition.clips.skeleton import require_one_label
     from tubelet.training.precision import find_device
 
     data = open_data(config.data)
+    require_validation(data)
     pictures = config.frames if isinstance(config, FusionConfig) else config
     if isinstance(pictures, ClipConfig):
         find_device(pictures.device)

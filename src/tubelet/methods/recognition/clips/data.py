@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -12,6 +13,7 @@ import numpy as np
 
 from tubelet.configs import suggestion
 from tubelet.datasets.labelled import SPLITS, ClipSet, LabelledClip, Split
+from tubelet.datasets.loader import FailureLimit
 from tubelet.datasets.opening import FORMATS, Format, open_clips
 from tubelet.datasets.quarantine import QUARANTINE_NAME, read_quarantine
 from tubelet.datasets.splitting import with_splits
@@ -23,6 +25,9 @@ from tubelet.video import VideoReader
 CLIPS_FILE = "clips.json"
 CLIPS_SCHEMA = "tubelet.run_clips/1"
 _PROBED = 24  # clips whose lengths are looked at
+_SHOWN = 5
+_LEAVES_OUT = "it lists what is broken, and training then leaves it out"
+_BRING_BACK = "it lists what is broken; bring these files back, since the temperature is fitted on them"
 
 
 def open_as_it_is(config: DataConfig) -> ClipSet:
@@ -71,6 +76,59 @@ def require_no_sides(clips: ClipSet, setting: str) -> None:
                 f"the classes {name!r} and {other!r} are mirror images of each other, and training mirrors clips, "
                 f"which would teach it to mistake them; give --set {setting}=false"
             )
+
+
+def require_few_failures(clips: ClipSet, failures: Mapping[str, str]) -> None:
+    """See that hardly any clip could not be read.
+
+    Args:
+        clips: All that were to be read, of one split.
+        failures: The reasons of those that could not, by id.
+
+    Raises:
+        DatasetError: Too many, with the first of them.
+    """
+    if FailureLimit().allows(len(failures), len(clips)) and len(failures) < len(clips):
+        return
+    raise _unreadable(clips, clips.clips[0].split if clips.clips else None, len(clips), failures, _LEAVES_OUT)
+
+
+def require_validation(clips: ClipSet, missing: Mapping[str, str] | None = None) -> None:
+    """See that a validation clip can be opened, before the work that comes first and takes long.
+
+    Args:
+        clips: Of all splits.
+        missing: For an evaluation: the reasons of validation clips, by id, that are known to be broken.
+
+    Raises:
+        DatasetError: There are no validation clips, or none can be opened, with the first reasons.
+    """
+    own, failures = [clip for clip in clips.clips if clip.split == "val"], dict(missing or {})
+    num_clips = len(own) + len(failures)
+    if not num_clips:
+        raise DatasetError(
+            f"{clips.name}: no clip is in the val split, and training needs some ({clips.split_rule}). "
+            "Add clips from other sources, or put some there"
+        )
+    for clip in own:
+        try:
+            with VideoReader(clip.path, num_threads=1):
+                return
+        except VideoReadError as error:
+            failures[clip.id] = str(error)
+    raise _unreadable(clips, "val", num_clips, failures, _LEAVES_OUT if missing is None else _BRING_BACK)
+
+
+def _unreadable(
+    clips: ClipSet, split: Split | None, num_clips: int, failures: Mapping[str, str], then: str
+) -> DatasetError:
+    listed = "".join(f"\n  {name}: {reason}" for name, reason in list(failures.items())[:_SHOWN])
+    more = f"\n  and {len(failures) - _SHOWN} more" if len(failures) > _SHOWN else ""
+    of_split = "" if split is None else f" of the {split} split"
+    return DatasetError(
+        f"{clips.name}: {len(failures)} of {num_clips} clips{of_split} cannot be read, which is too many:"
+        f"{listed}{more}\nRun `tubelet check {clips.root}`: {then}"
+    )
 
 
 def _left_out(config: DataConfig, clips: ClipSet) -> dict[str, str]:

@@ -35,7 +35,7 @@ from tubelet.methods.recognition.clips.config import (
     FusionConfig,
     SkeletonClipConfig,
 )
-from tubelet.methods.recognition.clips.data import EvaluationClips, clips_to_evaluate
+from tubelet.methods.recognition.clips.data import EvaluationClips, clips_to_evaluate, require_validation
 from tubelet.methods.recognition.clips.fusion import fused, load_share
 from tubelet.methods.recognition.clips.model import MODEL_FILE, ClipModel, load_clip_model
 from tubelet.methods.recognition.clips.skeleton import clip_logits, people_of
@@ -64,11 +64,14 @@ def evaluate_clips(config: AnyClipConfig, run: RunDirectory, out: Path) -> Repor
     split = config.evaluation.split
     found = clips_to_evaluate(config.data, split, run)
     predict = _Predictor(config, run, found.clips)
-    predict.write(found, split, out / PREDICTIONS_FILE)
-    calibrate_on = None
+    val, calibrate_on = None, None
     if split == "test" and found.is_own and not found.clips.is_multi_label:
-        predict.write(clips_to_evaluate(config.data, "val", run), "val", out / _VAL_FILE)
-        calibrate_on = out / _VAL_FILE
+        val, calibrate_on = clips_to_evaluate(config.data, "val", run), out / _VAL_FILE
+        if not calibrate_on.exists():
+            require_validation(val.clips, {clip.id: reason for clip, reason in val.missing})
+    predict.write(found, split, out / PREDICTIONS_FILE)
+    if val is not None and calibrate_on is not None:
+        predict.write(val, "val", calibrate_on)
     report = score_predictions(out / PREDICTIONS_FILE, calibrate_on=calibrate_on, seed=config.seed)
     rules = f"Splits: {found.clips.split_rule}.{found.note} Groups: {found.clips.group_rule}."
     report = replace(report, protocol=f"{report.protocol} {rules}")

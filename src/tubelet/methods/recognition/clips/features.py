@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -18,13 +18,14 @@ from torch import Tensor
 from tubelet.configs import to_json
 from tubelet.datasets.feature_cache import FeatureCache
 from tubelet.datasets.labelled import ClipSet, LabelledClip
-from tubelet.datasets.loader import FailedClip, FailureLimit
+from tubelet.datasets.loader import FailedClip
 from tubelet.datasets.order import EpochOrder
 from tubelet.datasets.sampling import Sampling
 from tubelet.datasets.views import read_random_view, read_views
 from tubelet.datasets.workers import ordered_map
 from tubelet.errors import DatasetError, VideoReadError
 from tubelet.methods.recognition.clips.config import ClipConfig
+from tubelet.methods.recognition.clips.data import require_few_failures
 from tubelet.methods.recognition.clips.model import normalised_video
 from tubelet.methods.recognition.clips.networks import loaded_backbone, parameters_sha256
 from tubelet.models.frames import FrameNetwork
@@ -36,7 +37,6 @@ from tubelet.weights import cache_dir
 
 _CODE = "1"  # counts up when what is computed here changes
 _TIMEOUT_S = 120.0
-_SHOWN = 5
 _HELD_BYTES = 512_000_000  # features of training clips that are kept in memory; more are read from the disk again
 
 
@@ -169,25 +169,6 @@ class ClipFeatures:
                     self._fail(outcome.task, cause, "" if outcome.failure is None else outcome.failure.reason)
                 else:
                     yield outcome.task, outcome.value
-
-
-def require_few_failures(clips: ClipSet, failures: Mapping[str, str]) -> None:
-    """See that hardly any clip could not be read.
-
-    Args:
-        clips: All that were to be read.
-        failures: The reasons of those that could not, by id.
-
-    Raises:
-        DatasetError: Too many, with the first of them.
-    """
-    if FailureLimit().allows(len(failures), len(clips)) and len(failures) < len(clips):
-        return
-    listed = "".join(f"\n  {name}: {reason}" for name, reason in list(failures.items())[:_SHOWN])
-    raise DatasetError(
-        f"{clips.name}: {len(failures)} of {len(clips)} clips cannot be read, which is too many:{listed}\n"
-        f"Run `tubelet check {clips.root}`: it lists what is broken, and training then leaves it out"
-    )
 
 
 def labels_of(

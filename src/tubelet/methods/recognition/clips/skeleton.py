@@ -18,8 +18,7 @@ from tubelet.errors import ConfigError, DatasetError
 from tubelet.methods.recognition.action_model import load_action_model, save_action_model
 from tubelet.methods.recognition.clips.calibration import Calibration, calibrate
 from tubelet.methods.recognition.clips.config import SkeletonClipConfig
-from tubelet.methods.recognition.clips.data import begin_with, command_of, data_card, open_data
-from tubelet.methods.recognition.clips.features import require_few_failures
+from tubelet.methods.recognition.clips.data import begin_with, command_of, data_card, open_data, require_few_failures
 from tubelet.methods.recognition.clips.persons import PersonSequences, find_people, known_frames
 from tubelet.methods.recognition.model_card import CARD_SCHEMA
 from tubelet.methods.recognition.preprocess import FEATURE_NAMES, MARGIN_S, MAX_GAP_S, NUM_FEATURES, RATE_HZ

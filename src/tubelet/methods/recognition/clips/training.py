@@ -19,7 +19,14 @@ from tubelet.datasets.order import EpochOrder, Share
 from tubelet.errors import ConfigError, TrainingError
 from tubelet.methods.recognition.clips.calibration import Calibration, calibrate
 from tubelet.methods.recognition.clips.config import ClipConfig
-from tubelet.methods.recognition.clips.data import begin_with, command_of, data_card, open_data, typical_length_s
+from tubelet.methods.recognition.clips.data import (
+    begin_with,
+    command_of,
+    data_card,
+    open_data,
+    require_few_failures,
+    typical_length_s,
+)
 from tubelet.methods.recognition.clips.features import ClipFeatures, FeatureBatch, labels_of
 from tubelet.methods.recognition.clips.model import normalised_video, save_clip_model
 from tubelet.methods.recognition.clips.networks import build_network, choose_trained, start_from
@@ -226,10 +233,8 @@ def _with_features(
     # A clip that failed when the run was begun stays out, so that a resumed run has the batches of the whole one.
     earlier = {str(line["item"]) for line in run.read_log() if line.get("event") == "failure"}
     world.gather(None)  # read by all before the first writes more
-    train, val = (
-        training.compute(data.of("train").without(earlier), world),
-        validation.compute(data.of("val").without(earlier), world),
-    )
+    val = validation.compute(data.of("val").without(earlier), world)  # the smaller: what is wrong shows sooner
+    train = training.compute(data.of("train").without(earlier), world)
     if world.is_first:
         for failed in (*training.failures.values(), *validation.failures.values()):
             run.log(event="failure", item=failed.item, reason=failed.reason)
@@ -298,18 +303,19 @@ def _view_logits(
     model: nn.Module, network: nn.Module, clips: ClipSet, config: ClipConfig, world: World, run: RunDirectory
 ) -> tuple[Logits, ClipSet]:
     """Logits of one plain view of each clip; clips that cannot be read are left out and noted."""
-    rows, failed = [], set()
+    rows: list[Float32[np.ndarray, " classes"]] = []
+    failed: dict[str, str] = {}
     with torch.inference_mode():
         for outcome in load_views(clips.clips, config.sampling, num_workers=config.num_workers):
             if outcome.value is None:
-                failed.add(outcome.task.id)
-                if world.is_first and outcome.failure is not None:
-                    run.log(event="failure", item=outcome.task.id, reason=outcome.failure.reason)
+                failed[outcome.task.id] = "" if outcome.failure is None else outcome.failure.reason
+                if world.is_first:
+                    run.log(event="failure", item=outcome.task.id, reason=failed[outcome.task.id])
                 continue
             video = normalised_video(torch.from_numpy(outcome.value.frames).to(world.device), network)
             rows.append(model(video).float().cpu().numpy()[0])
     if not rows:
-        raise TrainingError(f"{clips.name}: none of {len(clips)} validation clips can be read; run `tubelet check`")
+        require_few_failures(clips, failed)
     return np.stack(rows), clips.without(failed)
 
 
