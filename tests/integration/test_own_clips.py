@@ -15,7 +15,7 @@ from published_models import publish
 from tubelet.cli.main import main
 from tubelet.methods.recognition.clips.model import load_card
 from tubelet.runs import Report, RunDirectory
-from tubelet.training.weights_files import file_sha256
+from tubelet.weights.archives import file_sha256
 
 # Small enough for a test: a random image network, tiny pictures.
 TINY = [

@@ -23,7 +23,7 @@ import torch
 
 from tubelet.cli.main import main as tubelet
 from tubelet.methods.recognition.clips import training
-from tubelet.training.weights_files import file_sha256
+from tubelet.weights.archives import file_sha256
 
 SHARED = ("sampling.size_px=32", "sampling.num_frames=4", "augmentation.mirror=false", "num_workers=0", "num_threads=1")
 SETTINGS = {

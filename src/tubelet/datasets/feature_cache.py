@@ -19,8 +19,7 @@ from jaxtyping import Float
 from tubelet.datasets.array_store import ArrayStore
 from tubelet.datasets.labelled import LabelledClip
 from tubelet.errors import DatasetError, VideoReadError
-
-_BLOCK_BYTES = 1 << 20
+from tubelet.weights.archives import file_sha256
 
 
 class FileHashes:
@@ -55,7 +54,7 @@ class FileHashes:
             name = os.path.abspath(path)
             size, changed_ns, digest = self._known.get(name, (-1, -1, ""))
             if (size, changed_ns) != (facts.st_size, facts.st_mtime_ns):
-                digest = _sha256(path)
+                digest = file_sha256(path)
                 self._known[name] = (facts.st_size, facts.st_mtime_ns, digest)
                 line = json.dumps([name, facts.st_size, facts.st_mtime_ns, digest])
                 # One write to the end of the file: lines of several processes do not mix.
@@ -66,14 +65,6 @@ class FileHashes:
         except PermissionError as error:
             raise VideoReadError(path, "permission", f"it may not be read ({error.strerror})") from error
         return digest
-
-
-def _sha256(path: str | os.PathLike[str]) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 class FeatureCache:

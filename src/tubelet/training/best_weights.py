@@ -13,7 +13,8 @@ from tubelet.training.checkpoint import writing
 from tubelet.training.distributed import ALONE, World
 from tubelet.training.model_state import model_tensors
 from tubelet.training.stopping import Best
-from tubelet.training.weights_files import chosen, file_sha256, load_into, save_weights
+from tubelet.training.weights_files import chosen, load_into, save_weights
+from tubelet.weights.archives import file_sha256
 
 
 def save_best(

@@ -38,7 +38,8 @@ from tubelet.training.model_state import (
 )
 from tubelet.training.seed import random_state, restore_random_state
 from tubelet.training.stopping import Best
-from tubelet.training.weights_files import chosen, file_sha256, load_into, save_weights
+from tubelet.training.weights_files import chosen, load_into, save_weights
+from tubelet.weights.archives import file_sha256
 
 CHECKPOINT_SCHEMA = "tubelet.checkpoint/2"
 _NAME = re.compile(r"step_(\d{8,})")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Collection, Mapping
@@ -70,9 +69,3 @@ def load_into(model: nn.Module, path: Path, names: Collection[str] | None) -> No
 def chosen(tensors: Mapping[str, Tensor], names: Collection[str] | None) -> dict[str, Tensor]:
     """The tensors of these names; all where `names` is None."""
     return {name: tensor for name, tensor in tensors.items() if names is None or name in names}
-
-
-def file_sha256(path: Path) -> str:
-    """The sha256 of a file, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

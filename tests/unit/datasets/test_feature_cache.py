@@ -58,7 +58,7 @@ def test_a_file_is_hashed_once_and_again_when_it_changed(tmp_path: Path, monkeyp
     clip = clip_of(tmp_path / "a.mp4")
     first = FileHashes(tmp_path / "hashes").of(clip.path)
     with monkeypatch.context() as patched:
-        patched.setattr("tubelet.datasets.feature_cache._sha256", lambda path: pytest.fail("hashed again"))
+        patched.setattr("tubelet.datasets.feature_cache.file_sha256", lambda path: pytest.fail("hashed again"))
         assert FileHashes(tmp_path / "hashes").of(clip.path) == first
     os.utime(clip.path, ns=(1, 1))
     assert FileHashes(tmp_path / "hashes").of(clip.path) == first
@@ -80,7 +80,7 @@ def test_files_that_cannot_be_hashed_are_named(tmp_path: Path, monkeypatch: pyte
     def refuse(path: object) -> str:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr("tubelet.datasets.feature_cache._sha256", refuse)
+    monkeypatch.setattr("tubelet.datasets.feature_cache.file_sha256", refuse)
     with pytest.raises(VideoReadError, match=r"a\.mp4: permission: it may not be read \(Permission denied\)"):
         FileHashes(tmp_path / "hashes").of(clip_of(tmp_path / "a.mp4").path)
 

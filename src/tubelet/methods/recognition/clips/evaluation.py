@@ -37,7 +37,8 @@ from tubelet.methods.recognition.clips.config import (
 )
 from tubelet.methods.recognition.clips.data import EvaluationClips, clips_to_evaluate, require_validation
 from tubelet.methods.recognition.clips.fusion import fused, load_share
-from tubelet.methods.recognition.clips.model import MODEL_FILE, ClipModel, load_clip_model
+from tubelet.methods.recognition.clips.model import ClipModel, load_clip_model
+from tubelet.methods.recognition.clips.networks import MODEL_FILE
 from tubelet.methods.recognition.clips.skeleton import clip_logits, people_of
 from tubelet.methods.recognition.model_card import WEIGHTS_FILE
 from tubelet.runs import Report, RunDirectory

@@ -34,6 +34,7 @@ from tubelet.training.distributed import ALONE, World
 from tubelet.training.weights_files import load_weights, save_weights
 from tubelet.video.augment import ClipAugmentation
 from tubelet.weights import cache_dir
+from tubelet.weights.archives import file_sha256
 
 _CODE = "1"  # counts up when what is computed here changes
 _TIMEOUT_S = 120.0
@@ -223,8 +224,7 @@ def _read(job: _Job, clip: LabelledClip) -> UInt8[np.ndarray, "views time size s
     """Views of a clip: what is random belongs to the clip, not to its place in the set."""
     if job.augmentation is None:
         return read_views(clip, job.sampling, num_views=job.num_views)
-    with open(clip.path, "rb") as file:  # as the cache tells clips apart, whatever they are called
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = file_sha256(clip.path)  # as the cache tells clips apart, whatever they are called
     own = int.from_bytes(hashlib.sha256(f"{digest} {clip.start_s} {clip.end_s}".encode()).digest()[:8], "little")
     views = [
         read_random_view(

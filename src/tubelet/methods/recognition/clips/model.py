@@ -18,12 +18,11 @@ from tubelet.configs import from_json
 from tubelet.datasets.sampling import Sampling
 from tubelet.errors import ConfigError, WeightsError
 from tubelet.methods.recognition.clips.config import NetworkConfig
-from tubelet.methods.recognition.clips.networks import build_network
+from tubelet.methods.recognition.clips.networks import MODEL_FILE, build_network
 from tubelet.models.frames import FrameNetwork
 from tubelet.training.weights_files import load_weights, save_weights
 from tubelet.video.transform import centre_crop, resized_short_side
 
-MODEL_FILE = "model.safetensors"
 MODEL_SCHEMA = "tubelet.clip_model/1"
 _KEYS = ("classes", "is_multi_label", "network", "sampling", "calibration", "window_s", "data", "training")
 

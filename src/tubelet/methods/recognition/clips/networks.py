@@ -25,7 +25,7 @@ from tubelet.training.lora import TRANSFORMERS_TARGETS, VIT_TARGETS, LoraConfig,
 from tubelet.training.parameter_groups import freeze_all_but
 from tubelet.training.weights_files import load_weights
 
-_MODEL_FILE = "model.safetensors"
+MODEL_FILE = "model.safetensors"
 _MVIT_FRAMES, _MVIT_SIDE = 16, 224
 _CONVOLUTIONAL: Mapping[str, Callable[[int], nn.Module]] = {
     "r2plus1d_18": r2plus1d_18,
@@ -109,7 +109,7 @@ def start_from(network: nn.Module, settings: NetworkConfig) -> None:
         return
     if source == "imagenet" and isinstance(network, FrameNetwork):
         load_efficientnet_lite_weights(network.backbone, weights.fetch(weights.EFFICIENTNET_LITE0))
-    elif (Path(source) / _MODEL_FILE).is_file():
+    elif (Path(source) / MODEL_FILE).is_file():
         _load_run(network, Path(source))
     elif settings.name in _VITS:
         load_vit_weights(network, source, head="keep")  # type: ignore[arg-type]
@@ -125,7 +125,7 @@ def start_from(network: nn.Module, settings: NetworkConfig) -> None:
 
 def _load_run(network: nn.Module, folder: Path) -> None:
     """Weights of an earlier training; the last layer too, where it has as many classes."""
-    tensors, _ = load_weights(folder / _MODEL_FILE)
+    tensors, _ = load_weights(folder / MODEL_FILE)
     own = network.state_dict()
     in_head = {id(parameter) for parameter in head_of(network).parameters()}
     head = {name for name, parameter in network.named_parameters() if id(parameter) in in_head}
