@@ -121,7 +121,11 @@ class ClipConfig:
         network: Which network.
         sampling: What it sees of a clip.
         augmentation: How training clips are changed.
-        num_cached_views: Of a frozen image backbone: changed views of each clip whose features are computed once.
+        num_cached_views: Views of each training clip that are kept and take turns from epoch to epoch: of a frozen
+            image backbone their features, changes included; with `decoded_cache_gb` their pictures, which are changed
+            anew each time.
+        decoded_cache_gb: GB (10^9 bytes) of decoded pictures that all end-to-end trainings together may keep in
+            tubelet's cache, so that a file is not decoded in every epoch; 0 for none. Full means that no more is kept.
         num_epochs: How often the training clips are gone through.
         batch_size: Clips of one step, over all processes.
         num_micro_batches: Pieces that a step's batch is computed in, to save memory.
@@ -149,6 +153,7 @@ class ClipConfig:
     sampling: Sampling = field(default_factory=Sampling)
     augmentation: ClipAugmentation = field(default_factory=ClipAugmentation)
     num_cached_views: int = 4
+    decoded_cache_gb: float = 0.0
     num_epochs: float = 30
     batch_size: int = 8
     num_micro_batches: int = 1
@@ -194,6 +199,13 @@ class ClipConfig:
         for name in _SHARES:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name):g}; allowed: 0 to 1")
+        if not 0 <= self.decoded_cache_gb < float("inf"):
+            raise ValueError(f"decoded_cache_gb is {self.decoded_cache_gb:g}; allowed: 0 or more")
+        if self.decoded_cache_gb and self.caches_features:
+            raise ValueError(
+                f"decoded_cache_gb is {self.decoded_cache_gb:g}, and a frozen image backbone keeps features, so that "
+                "pictures are read once anyway; set it to 0, or network.tune to 'full'"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from tubelet.configs import to_json
 from tubelet.datasets.labelled import ClipSet
-from tubelet.datasets.loader import ClipBatch, ClipLoader, load_views
+from tubelet.datasets.loader import ClipBatch, ClipLoader, DecodedCache, load_views
 from tubelet.datasets.order import EpochOrder, Share
 from tubelet.errors import ConfigError, TrainingError
 from tubelet.methods.recognition.clips.calibration import Calibration, calibrate
@@ -54,6 +54,7 @@ from tubelet.training.schedule import cosine
 from tubelet.training.seed import seed_everything, step_generator
 from tubelet.training.sharding import shard
 from tubelet.training.stopping import ValidationConfig
+from tubelet.weights import cache_dir
 
 Logits = Float32[np.ndarray, "clips classes"]
 _MIX_STREAM = 2
@@ -207,10 +208,21 @@ def _end_to_end(
         config.sampling,
         seed=config.seed,
         augmentation=config.augmentation,
+        cache=_decoded_cache(config),
         num_workers=config.num_workers,
     ) as loader:
         loss = _pixel_loss(network, config, data, world)
         yield _Parts(network, loader.batch_at, loss, predict_val, len(train))
+
+
+def _decoded_cache(config: ClipConfig) -> DecodedCache | None:
+    """Where decoded pictures are kept; one folder for all trainings, so that they share what they have in common."""
+    if config.decoded_cache_gb == 0:
+        return None
+    max_bytes = max(1, round(config.decoded_cache_gb * 1e9))
+    return DecodedCache(
+        folder=str(cache_dir() / "decoded"), max_bytes=max_bytes, views_per_clip=config.num_cached_views
+    )
 
 
 def _per_world(batch_size: int, world: World) -> int:
@@ -306,7 +318,8 @@ def _view_logits(
     rows: list[Float32[np.ndarray, " classes"]] = []
     failed: dict[str, str] = {}
     with torch.inference_mode():
-        for outcome in load_views(clips.clips, config.sampling, num_workers=config.num_workers):
+        cache = _decoded_cache(config)
+        for outcome in load_views(clips.clips, config.sampling, cache=cache, num_workers=config.num_workers):
             if outcome.value is None:
                 failed[outcome.task.id] = "" if outcome.failure is None else outcome.failure.reason
                 if world.is_first:

@@ -195,6 +195,7 @@ def test_files_that_are_no_clip_models_are_named(tmp_path: Path) -> None:
         ("patience=0", "patience is 0; allowed: 1 or more"),
         ("layer_decay=1.5", "layer_decay is 1.5; allowed: above 0, to 1"),
         ("mixup_alpha=2", "mixup_alpha is 2; allowed: 0 to 1"),
+        ("decoded_cache_gb=-1", "decoded_cache_gb is -1; allowed: 0 or more"),
         ("network.name=frams", "network.name: 'frams' is not allowed"),
         ("network.weights=imagenet", "which vit_small has none of"),
         ("network.lora_rank=0", "lora_rank is 0"),
@@ -208,6 +209,12 @@ def test_files_that_are_no_clip_models_are_named(tmp_path: Path) -> None:
 def test_settings_out_of_range_are_refused(setting: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         override(recipes.vit_small(), [setting])
+
+
+def test_pictures_are_not_kept_where_features_are() -> None:
+    with pytest.raises(ConfigError, match="decoded_cache_gb is 2, and a frozen image backbone keeps features"):
+        override(recipes.frames(), ["decoded_cache_gb=2"])
+    assert override(recipes.frames(), ["decoded_cache_gb=2", "network.tune=full"]).decoded_cache_gb == 2
 
 
 def test_weights_of_an_image_transformer_are_spread_over_time(tmp_path: Path) -> None:
