@@ -14,6 +14,7 @@ import re
 import sys
 from pathlib import Path
 
+from anonymization_tables import RENDERERS as ANONYMIZATION
 from claim_tables import METHODS, claim_renderers
 from report_tables import REPORTS, ROOT, load, share, table
 from training_tables import RENDERERS as TRAINING
@@ -233,6 +234,7 @@ def network_speed() -> str:
 RENDERERS = {
     **claim_renderers(),
     **TRAINING,
+    **ANONYMIZATION,
     "network_speed": network_speed,
     "clip_sets": clip_sets,
     "clip_real": clip_real,

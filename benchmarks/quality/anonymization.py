@@ -45,6 +45,7 @@ ROOT = Path(__file__).resolve().parents[2]
 REPORT = ROOT / "benchmarks" / "reports" / "anonymization.json"
 KEEPS = (0.5, 0.3)
 NUM_SEEDS = 5
+EXPERIMENTS = ("E1", "E2", "E3", "E4", "E5", "entangled")
 ENTANGLED = replace(STYLE, variant="entangled")
 CORRELATED = replace(STYLE, variant="correlated", correlation=0.8)
 GAIT = replace(STYLE, glyph_contrast=0.0)
@@ -101,7 +102,9 @@ def config_of(style: GlyphStyle, seed: int, arm: str = "coop_1_place") -> Anonym
         seed=seed,
         data=GlyphData(num_train=4000, num_val=200, num_test=1000, style=style),
         privacy_mode=mode,
-        pruning=replace(base.pruning, privacy_weight=weight, mixing=mixing, isolate_cls=mixing == "place"),
+        pruning=replace(
+            base.pruning, privacy_weight=weight, mixing=mixing, isolate_cls=mixing == "place", temporal="none"
+        ),
         attack=replace(base.attack, num_steps=300),
         num_warm_steps=0,  # one start for all arms and seeds, as image weights would be: see `warm_weights`
     )
@@ -163,6 +166,12 @@ def learned_of(job: Job) -> MemorySource:
     return with_bits(source, slice(0, 2)) if job.set_name == "unseen_bit" else source
 
 
+def attacked_of(job: Job) -> MemorySource:
+    """What attackers are asked: in E2 the attribute that the anonymiser never heard of."""
+    source = clips_of(job.style)
+    return with_bits(source, slice(2, 3)) if job.set_name == "unseen_bit" else source
+
+
 def with_bits(source: MemorySource, bits: slice) -> MemorySource:
     """The clips with some of their attributes alone."""
     splits = {
@@ -176,9 +185,7 @@ def do(job: Job, work: Path) -> dict[str, Any]:
     """Hide, attack, measure."""
     torch.set_num_threads(1)
     config = config_of(job.style, job.seed)
-    source, attacked_bits = learned_of(job), clips_of(job.style)
-    if job.set_name == "unseen_bit":
-        attacked_bits = with_bits(attacked_bits, slice(2, 3))
+    source, attacked_bits = learned_of(job), attacked_of(job)
     tubelet = config.shape.tubelet
     masks: dict[str, Any] = {}
     if job.arm == "raw":
@@ -266,10 +273,11 @@ def jobs_of(experiment: str) -> Iterator[Job]:
 def main() -> None:
     """Parses, runs, writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("experiments", nargs="+", choices=("E1", "E2", "E3", "E4", "E5", "entangled"))
+    parser.add_argument("experiments", nargs="+", choices=EXPERIMENTS)
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
     parser.add_argument("--work", type=Path, default=ROOT / "out" / "benchmarks" / "anonymization")
     parser.add_argument("--report", type=Path, default=REPORT)
+    parser.add_argument("--commit", help="of the code that was run, where it is not that of this checkout")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     journal = options.work / "results.jsonl"
@@ -293,26 +301,35 @@ def main() -> None:
         for future in as_completed(rest):
             note(journal, done, future.result())
             line.advance()
-    sets = {job.set_name: clips_of(job.style).splits["test"] for job in wanted if job.set_name != "unseen_bit"}
+    known = {job.set_name: job for name in EXPERIMENTS for job in jobs_of(name)}
+    sets = {
+        name: attacked_of(known[name]).splits["test"] for name in {row["key"].split("|")[0] for row in done.values()}
+    }
     arms = Arms(
-        [row for row in done.values() if row["key"].split("|")[0] in sets],
+        list(done.values()),
         {name: clips.groups for name, clips in sets.items()},
         {name: clips.private for name, clips in sets.items()},
     )
     settings = {"style": to_json(STYLE), "config": to_json(config_of(STYLE, 0)), "warm_steps": WARM_STEPS}
-    write(arms, options.report, this_command(), settings)
+    write(arms, options.report, this_command(), settings, options.commit)
     print(f"{len(done)} arms in {journal}; report: {options.report}")
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:
     """What was done before."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    rows = []
+    for line in path.read_text().splitlines() if path.exists() else ():
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            continue  # cut off by a kill: that arm is done again
+    return rows
 
 
 def note(path: Path, done: dict[str, dict[str, Any]], row: dict[str, Any]) -> None:
     """Append a result; it is on the disk when this returns."""
     with open(path, "a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
+        file.write(f"\n{json.dumps(row)}\n")  # a line that a kill cut off damages no other
         file.flush()
         os.fsync(file.fileno())
     done[row["key"]] = row

@@ -2,10 +2,10 @@
 
     python benchmarks/quality/anonymized_footage.py
 
-The clip is the demonstration of Sports2D (two people, 7.7 s). Each fill is applied with the command's defaults and with
-people alone. Measured are the recogniser's agreement with what it says of the original, faces that a detector still
-finds, and how often the most similar picture of another moment shows the same person to a weak attacker. One clip of
-two people: this shows how the fills differ, not how safe they are. Writes benchmarks/reports/anonymized_footage.json.
+The clip is the demonstration of Sports2D (two people, 7.7 s). Each fill is applied to whole bodies and to faces alone.
+Measured are the recogniser's agreement with what it says of the original, faces that a detector still finds, and how
+often the most similar picture of another moment shows the same person to a weak attacker. One clip of two people: this
+shows how the fills differ, not how safe they are. Writes benchmarks/reports/anonymized_footage.json.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tubelet.runs import installed_versions, this_command, write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 REPORT = ROOT / "benchmarks" / "reports" / "anonymized_footage.json"
-WAYS = {"people": ["--model", "none"], "people and tubelets": []}
+WAYS = {"bodies": ["--people", "body"], "faces": ["--people", "face"]}
 SAMPLES_PER_S = 6.0
 
 

@@ -102,8 +102,8 @@ def test_a_source_that_fails_does_not_stop_the_others(
     [
         (["--keep", "0"], "--keep is 0; allowed: above 0, to 1"),
         (["--keep", "0.5", "--keep-rate", "0.9"], "give one of them"),
-        (["--model", "none", "--people", "none"], "hide nothing"),
-        (["--model", "none", "--keep", "0.5"], "prunes no tubelets"),
+        (["--people", "none"], "nothing is hidden"),
+        (["--keep", "0.5"], "no tubelets are pruned"),
     ],
 )
 def test_settings_that_do_not_go_together(
@@ -122,6 +122,17 @@ def test_results_are_not_replaced_unasked(model: Path, tmp_path: Path, capsys: p
     assert "--overwrite" in capsys.readouterr().err
     assert apply(*options, "--overwrite", "--keep", "1") == 0
     assert "removes no tubelet" in capsys.readouterr().err
+
+
+def test_files_of_one_name_get_results_of_their_own(model: Path, tmp_path: Path) -> None:
+    names = ["a/x.mp4", "b/x.mp4", "x_2.mp4"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        make_video(tmp_path / name, num_frames=2)
+    out = tmp_path / "hidden"
+    options = ("--model", model, "--people", "none", "--no-measure")
+    assert apply(*(tmp_path / name for name in names), "--out", out, *options) == 0
+    assert len(list(out.glob("*.anonymized.mp4"))) == len(list(out.glob("*.masks.json"))) == 3
 
 
 @pytest.mark.parametrize("recipe", ["glyphs", "glyphs_published"])

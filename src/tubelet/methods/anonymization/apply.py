@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from tubelet.errors import OutputExistsError
+from tubelet.errors import OutputExistsError, VideoWriteError
 from tubelet.methods.anonymization.footage import HiddenFrame, Hider, Span
 from tubelet.methods.anonymization.regions import Found
 from tubelet.runs import write_json
@@ -101,6 +101,8 @@ def hide_video(
         VideoWriteError: The result cannot be written.
     """
     video_path, masks_path = output_paths(stem, out)
+    for old in (video_path, masks_path):  # a weaker result must not stay where a new one fails
+        old.unlink(missing_ok=True)
     with VideoReader(source.name) as reader:
         info = reader.info
     spans: list[Span] = []
@@ -112,8 +114,12 @@ def hide_video(
     num_pixels = kept_pixels = 0
     frames = read_frames(source, prefetch=8)
     try:
-        with VideoWriter(silent, width=info.width, height=info.height, fps=fps, quality=_QUALITY) as writer:
-            for done in _encoded(hider.run(frames), writer):
+        with (
+            VideoWriter(silent, width=info.width, height=info.height, fps=fps, quality=_QUALITY) as writer,
+            ExitStack() as stack,  # the encoder's thread ends before its file is closed, also after Ctrl-C
+        ):
+            encoded = stack.enter_context(closing(_encoded(hider.run(frames), (info.height, info.width), writer)))
+            for done in encoded:
                 num_pixels += done.hidden.size
                 kept_pixels += done.hidden.size - int(done.hidden.sum())
                 applied.num_frames += 1
@@ -137,11 +143,16 @@ def hide_video(
     return applied
 
 
-def _encoded(frames: Iterator[HiddenFrame], writer: VideoWriter) -> Iterator[HiddenFrame]:
+def _encoded(frames: Iterator[HiddenFrame], size: tuple[int, int], writer: VideoWriter) -> Generator[HiddenFrame]:
     """The frames, each given to the encoder in a thread of its own while the next is made."""
     with ThreadPoolExecutor(1, thread_name_prefix="tubelet-encode") as pool:
         waiting: deque[Future[None]] = deque()
         for frame in frames:
+            if frame.image.shape[:2] != size:
+                raise VideoWriteError(
+                    f"{writer.path}: the picture at {frame.frame.time_s:.2f} s is {frame.image.shape[1]}x"
+                    f"{frame.image.shape[0]} in a video of {size[1]}x{size[0]}; bring it to one size first"
+                )
             waiting.append(pool.submit(writer.write, frame.image, frame.frame.time_s))
             if len(waiting) > _IN_FLIGHT:
                 waiting.popleft().result()

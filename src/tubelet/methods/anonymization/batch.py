@@ -17,8 +17,7 @@ from tubelet.methods.anonymization.footage import Hider
 from tubelet.methods.anonymization.model import Anonymizer
 from tubelet.methods.anonymization.page import Shown, render_page
 from tubelet.methods.anonymization.regions import PeopleRegions
-from tubelet.methods.anonymization.shipped import shipped_anonymizer
-from tubelet.runs import Metric, Progress, write_text
+from tubelet.runs import Progress, write_text
 from tubelet.video import Source, expand_sources, probe
 
 DEFAULT_KEEP = 0.5
@@ -71,13 +70,15 @@ def apply_to_sources(arguments: argparse.Namespace, *, say: Callable[[str], None
         for source, stem in zip(sources, stems, strict=True):
             try:
                 applied = _hide(source, stem, out, anonymizer, arguments, progress)
-                shown.append(Shown(applied=applied, left=_left(source, applied, arguments, warn)))
                 say(f"{source.label} -> {applied.video_path}  {_said(applied)}")
+                shown.append(Shown(applied=applied, left={}))
             except (TubeletError, OSError) as error:
                 failed.append(_Failed(source.label, str(error)))
                 warn(f"{source.label}: {error}")
-    page = render_page(shown, [(each.source, each.reason) for each in failed], _settings(arguments), WARNING)
-    write_text(out / PAGE, page)
+            else:
+                shown[-1] = _measured(source, applied, arguments, warn)
+            page = render_page(shown, [(each.source, each.reason) for each in failed], _settings(arguments), WARNING)
+            write_text(out / PAGE, page)
     say(f"page (shows the originals too): {out / PAGE}")
     say(WARNING)
     return 1 if failed else 0
@@ -91,21 +92,21 @@ def _check(arguments: argparse.Namespace) -> None:
     if arguments.keep is not None and arguments.keep_rate is not None:
         raise ConfigError("--keep and --keep-rate both say how much stays; give one of them")
     if arguments.model == "none" and (arguments.keep is not None or arguments.keep_rate is not None):
-        raise ConfigError("--model none prunes no tubelets, so --keep and --keep-rate say nothing; leave them away")
+        raise ConfigError("without --model no tubelets are pruned, so --keep and --keep-rate say nothing; name a model")
     if arguments.model == "none" and arguments.people == "none":
-        raise ConfigError("--model none and --people none hide nothing; give a model, or --people body")
+        raise ConfigError("without --model and with --people none nothing is hidden; name a model, or --people body")
 
 
 def _anonymizer(arguments: argparse.Namespace) -> Anonymizer | None:
     if arguments.model == "none":
         return None
-    return shipped_anonymizer() if arguments.model is None else Anonymizer.load(arguments.model)
+    return Anonymizer.load(arguments.model)
 
 
 def _warn_if_untrained(anonymizer: Anonymizer, arguments: argparse.Namespace, warn: Callable[[str], None]) -> None:
     """Say what is unusual about the share that stays."""
-    if arguments.keep == 1 or arguments.keep_rate == 1:
-        warn("--keep 1 removes no tubelet")
+    if 1 in (arguments.keep, arguments.keep_rate):
+        warn(f"{'--keep' if arguments.keep == 1 else '--keep-rate'} 1 removes no tubelet")
         return
     trained = anonymizer.pruning.final_keep
     asked = arguments.keep if arguments.keep is not None else DEFAULT_KEEP
@@ -151,23 +152,24 @@ def _hide(
     return applied
 
 
-def _left(
-    source: Source, applied: Applied, arguments: argparse.Namespace, warn: Callable[[str], None]
-) -> dict[str, Metric]:
-    """What is left to see, where that was asked for."""
+def _measured(source: Source, applied: Applied, arguments: argparse.Namespace, warn: Callable[[str], None]) -> Shown:
+    """What is left to see, where that was asked for; a video that cannot be measured is hidden all the same."""
     if not arguments.measure:
-        return {}
+        return Shown(applied=applied, left={})
     from tubelet.methods.anonymization.leftover import measure_leftover
 
-    return measure_leftover(Path(source.name), applied.video_path, detector=arguments.detector, notify=warn)
+    try:
+        left = measure_leftover(Path(source.name), applied.video_path, detector=arguments.detector, notify=warn)
+    except TubeletError as error:
+        warn(f"{source.label}: hidden, but what is left could not be measured: {error}")
+        return Shown(applied=applied, left={}, why_not=str(error))
+    return Shown(applied=applied, left=left)
 
 
 def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
     names = ("model", "keep", "keep_rate", "temporal", "people", "fill", "detector", "keep_audio")
     settings = {name: getattr(arguments, name) for name in names}
-    if settings["model"] not in (None, "none"):
-        settings["model"] = Path(settings["model"]).name
-    settings["model"] = settings["model"] or "shipped"
+    settings["model"] = Path(settings["model"]).name
     if settings["keep"] is None and settings["keep_rate"] is None and settings["model"] != "none":
         settings["keep"] = DEFAULT_KEEP
     settings["fill_carries_removed_pixels"] = arguments.fill in DERIVED_FROM_REMOVED
@@ -180,11 +182,12 @@ def _said(applied: Applied) -> str:
 
 
 def _stems(sources: list[Source]) -> list[str]:
-    """Names for the results; equal ones are numbered."""
-    counts: dict[str, int] = {}
+    """Names for the results; those that are taken get a number."""
+    used: set[str] = set()
     stems = []
     for source in sources:
         stem = Path(source.name).stem
-        counts[stem] = counts.get(stem, 0) + 1
-        stems.append(stem if counts[stem] == 1 else f"{stem}_{counts[stem]}")
+        numbered = (stem, *(f"{stem}_{number}" for number in range(2, len(sources) + 2)))
+        stems.append(next(name for name in numbered if name not in used))
+        used.add(stems[-1])
     return stems

@@ -14,7 +14,7 @@ others; the mask itself shows shapes, and the way somebody moves stays."""
 _APPLY_EPILOG = """examples:
   tubelet anonymization apply street.mp4 --out hidden
   tubelet anonymization apply clips/ --out hidden --fill silhouette
-  tubelet anonymization apply clips/ --out hidden --model runs/mine --keep 0.5 --people none
+  tubelet anonymization apply clips/ --out hidden --model runs/mine --keep 0.5
 
 report.html shows the originals beside the results: it is for you, not for publishing."""
 
@@ -55,11 +55,11 @@ def _add_apply(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--overwrite", action="store_true", help="replace results that are already there")
     add(
         "--model",
-        default=None,
+        default="none",
         metavar="RUN",
-        help="folder or file of a trained anonymiser, or `none` (default: the one that ships)",
+        help="folder or file of a trained anonymiser that prunes tubelets (default: none, people alone are hidden)",
     )
-    add("--keep", type=float, metavar="SHARE", help="share of the tubelets left visible (default: 0.5; 1 removes none)")
+    add("--keep", type=float, metavar="SHARE", help="share of the tubelets left visible (default: 0.5)")
     add("--keep-rate", type=float, metavar="SHARE", help="share that each pruning block keeps, instead of --keep")
     add(
         "--temporal",

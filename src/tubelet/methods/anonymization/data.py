@@ -15,11 +15,8 @@ from torch import Tensor
 from tubelet.datasets.glyph_motion import load_digits
 from tubelet.datasets.labelled import SPLITS, Split
 from tubelet.datasets.private_glyphs import PrivateClips, draw_private_clips
-from tubelet.datasets.private_people import draw_private_people
 from tubelet.errors import DatasetError
-from tubelet.methods.anonymization.model import VitShape
-from tubelet.methods.anonymization.recipes import GlyphData, PeopleData
-from tubelet.runs import Progress
+from tubelet.methods.anonymization.recipes import GlyphData
 from tubelet.training.seed import step_generator
 
 Hide = Callable[[Float[Tensor, "clips 3 time height width"]], Float[Tensor, "clips 3 time height width"]]
@@ -134,26 +131,6 @@ def open_glyphs(data: GlyphData) -> MemorySource:
         for split in SPLITS
     }
     return MemorySource(f"glyph motion ({data.style.variant})", splits)
-
-
-def open_people(data: PeopleData, shape: VitShape) -> MemorySource:
-    """The people, drawn; a progress bar tells how far."""
-    counts = dict(zip(SPLITS, (data.num_train, data.num_val, data.num_test), strict=True))
-    with Progress() as progress:
-        line = progress.add("drawing people", sum(counts.values()), "clips")
-        splits = {
-            split: draw_private_people(
-                split,
-                count,
-                seed=data.seed,
-                num_frames=shape.num_frames,
-                size_px=shape.size_px,
-                fps=data.fps,
-                on_clip=line.advance,
-            )
-            for split, count in counts.items()
-        }
-    return MemorySource("drawn people", splits)
 
 
 def as_video(frames: UInt8[np.ndarray, "clips time height width 3"]) -> Float32[Tensor, "clips 3 time height width"]:

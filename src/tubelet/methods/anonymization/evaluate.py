@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from tubelet.configs import from_json
+from tubelet.configs import from_json, to_json
 from tubelet.errors import ConfigError
 from tubelet.methods.anonymization.attack import attack
 from tubelet.methods.anonymization.measure import Measured, as_metric, known_of, mask_metrics, measured
@@ -60,7 +62,7 @@ def evaluate(config: AnonymizationConfig, run: RunDirectory, out: Path) -> Repor
         attacked = attack(
             published,
             config.attack,
-            run.path / "attack" / name,
+            run.path / "attack" / f"{name}_{_digest(config, run.path / MODEL_FILE)}",
             num_frames=config.shape.num_frames,
             size_px=config.shape.size_px,
             seed=config.seed,
@@ -69,6 +71,12 @@ def evaluate(config: AnonymizationConfig, run: RunDirectory, out: Path) -> Repor
         found[name] = measured(attacked, known, source.attribute_names, len(source.action_names), seed=config.seed)
     masks = mask_metrics(source, anonymizer.kept, config.shape.tubelet)
     return _report(config, source.name, source.fingerprint(), found, masks)
+
+
+def _digest(config: AnonymizationConfig, model: Path) -> str:
+    """Tells attacks on other clips, of other networks or on another model apart, so that none is taken for another."""
+    parts = json.dumps([to_json(config.data), to_json(config.attack), config.seed], sort_keys=True).encode()
+    return hashlib.sha256(parts + model.read_bytes()).hexdigest()[:12]
 
 
 def _report(

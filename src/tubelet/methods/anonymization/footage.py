@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -14,7 +15,7 @@ from tubelet.methods.anonymization.data import as_video
 from tubelet.methods.anonymization.fills import Fill, filled
 from tubelet.methods.anonymization.model import Anonymizer
 from tubelet.methods.anonymization.pruning import Temporal
-from tubelet.methods.anonymization.regions import DETECTION_HZ, PeopleRegions
+from tubelet.methods.anonymization.regions import DETECTION_HZ, REACH_S, PeopleRegions
 from tubelet.people.landmarks import Pose
 from tubelet.video import Frame
 
@@ -81,34 +82,47 @@ class Hider:
     on_span: Callable[[Span], None] = field(default=_ignore)
 
     def run(self, frames: Iterable[Frame]) -> Iterator[HiddenFrame]:
-        """Hide every frame, in order; a window of them is held at a time."""
+        """Hide every frame, in order; a window of them is held at a time.
+
+        Where people are hidden, a frame waits until they were looked for as long after it as a box reaches back.
+        """
         if self.anonymizer is None and self.people is None:
             raise ValueError("nothing is to be hidden: give an anonymizer, people, or both")
+        waiting: deque[tuple[Frame, list[Span]]] = deque()
         held: list[Frame] = []
         sampled: list[int] = []  # places in `held` of what the network sees
         length = 16 if self.anonymizer is None else self.anonymizer.network.shape.num_frames
         for frame in frames:
             is_due = not sampled or frame.time_s - held[sampled[-1]].time_s >= _EARLY * self.step_s
             if is_due and len(sampled) == length:
-                yield from self._window(held, sampled, frame.time_s)
+                yield from self._window(held, sampled, frame.time_s, waiting)
                 held, sampled = [], []
             if is_due:
                 sampled.append(len(held))
             held.append(frame)
         if held:
-            yield from self._window(held, sampled, None)
+            yield from self._window(held, sampled, None, waiting)
 
-    def _window(self, held: list[Frame], sampled: list[int], next_s: float | None) -> Iterator[HiddenFrame]:
-        """The frames of a window; the last one of a video is filled up with its last frame."""
+    def _window(
+        self,
+        held: list[Frame],
+        sampled: list[int],
+        next_s: float | None,
+        waiting: deque[tuple[Frame, list[Span]]],
+    ) -> Iterator[HiddenFrame]:
+        """What can be said after a window; the last one of a video is filled up with its last frame."""
         spans = [] if self.anonymizer is None else self._spans(held, sampled, next_s)
         for span in spans:
             self.on_span(span)
         if self.people is not None:
             self._look(held)
-        for frame in held:
-            yield self._hidden(frame, spans)
-        if self.people is not None:
-            self.people.forget(held[-1].time_s)
+        waiting.extend((frame, spans) for frame in held)
+        seen_to_s = np.inf if self.people is None or next_s is None else held[-1].time_s - REACH_S
+        while waiting and waiting[0][0].time_s <= seen_to_s:
+            frame, decided = waiting.popleft()
+            if self.people is not None:
+                self.people.forget(frame.time_s)
+            yield self._hidden(frame, decided)
 
     def _spans(self, held: list[Frame], sampled: list[int], next_s: float | None) -> list[Span]:
         """The network's verdict; each step of tubelets covers the time to the next one, half open."""

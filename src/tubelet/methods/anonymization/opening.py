@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tubelet.methods.anonymization.data import ClipSource, open_glyphs, open_people
-from tubelet.methods.anonymization.recipes import AnonymizationConfig, GlyphData, PeopleData
+from tubelet.methods.anonymization.data import ClipSource, open_glyphs
+from tubelet.methods.anonymization.recipes import AnonymizationConfig, GlyphData
 
 
 def open_source(config: AnonymizationConfig) -> ClipSource:
@@ -14,8 +14,6 @@ def open_source(config: AnonymizationConfig) -> ClipSource:
     """
     if isinstance(config.data, GlyphData):
         return open_glyphs(config.data)
-    if isinstance(config.data, PeopleData):
-        return open_people(config.data, config.shape)
     from tubelet.methods.anonymization.videos import open_videos
 
     return open_videos(config.data, config.shape, num_workers=config.num_workers)

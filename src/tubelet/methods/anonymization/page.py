@@ -26,10 +26,12 @@ class Shown:
     Attributes:
         applied: What was done.
         left: What was measured on the result; empty where nothing was.
+        why_not: Why nothing could be measured.
     """
 
     applied: Applied
     left: Mapping[str, Metric]
+    why_not: str = "--no-measure"
 
 
 def render_page(

@@ -36,23 +36,6 @@ class GlyphData:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PeopleData:
-    """Clips of drawn people, drawn in memory: what they do is kept, how they look is hidden.
-
-    Attributes:
-        num_train, num_val, num_test: Clips of each split, two of each scene.
-        seed: Of the set, apart from that of the training.
-        fps: Pictures a second that the network sees.
-    """
-
-    num_train: int = 1600
-    num_val: int = 200
-    num_test: int = 600
-    seed: int = 0
-    fps: float = 7.5
-
-
-@dataclass(frozen=True, kw_only=True)
 class VideoData:
     """Labelled videos with private attributes.
 
@@ -119,7 +102,7 @@ class AnonymizationConfig:
         batch_size: Clips of a step.
         optimizer: Of the training.
         precision: Of the forward pass.
-        validate_every: Steps between two validations; None validates at the end alone.
+        validate_every: Steps between two validations; None for ten in all.
         attack: What is trained on the masked clips by `tubelet evaluate`.
         device: "cpu" or "cuda".
         num_workers: Processes that read videos.
@@ -129,7 +112,7 @@ class AnonymizationConfig:
     """
 
     seed: int = 42
-    data: GlyphData | PeopleData | VideoData = field(default_factory=VideoData)
+    data: GlyphData | VideoData = field(default_factory=VideoData)
     shape: VitShape = field(default_factory=VitShape)
     image_weights: str | None = None
     num_warm_steps: int = 0
@@ -187,7 +170,9 @@ def glyphs() -> AnonymizationConfig:
             attention_dropout=0.0,
             drop_path=0.0,
         ),
-        pruning=PruningConfig(blocks=(1, 2, 3), keep=0.5, privacy_weight=1.0, isolate_cls=True, mixing="place"),
+        pruning=PruningConfig(
+            blocks=(1, 2, 3), keep=0.5, privacy_weight=1.0, isolate_cls=True, mixing="place", temporal="tube"
+        ),
         privacy_mode="coop",
         num_warm_steps=1200,
         num_steps=500,
@@ -205,40 +190,6 @@ def glyphs() -> AnonymizationConfig:
     )
 
 
-def people() -> AnonymizationConfig:
-    """The model that ships: drawn people, of whom colours of skin and clothes are hidden. Trains in some minutes."""
-    return AnonymizationConfig(
-        seed=0,
-        data=PeopleData(),
-        shape=VitShape(
-            num_frames=8,
-            size_px=96,
-            tubelet=(2, 8, 8),
-            channels=96,
-            depth=4,
-            num_heads=4,
-            dropout=0.0,
-            attention_dropout=0.0,
-            drop_path=0.0,
-        ),
-        num_warm_steps=500,
-        pruning=PruningConfig(blocks=(1, 2, 3), keep=0.5, privacy_weight=1.0, isolate_cls=True, mixing="place"),
-        privacy_mode="coop",
-        num_steps=250,
-        batch_size=16,
-        optimizer=OptimizerConfig(lr=1e-3, weight_decay=0.05, num_warmup_steps=50, final_lr_factor=0.01),
-        attack=AttackConfig(
-            utility="pair_cnn",
-            attackers=("frame_cnn", "still_cnn"),
-            num_steps=600,
-            batch_size=16,
-            optimizer=OptimizerConfig(lr=2e-3, weight_decay=0.01, num_warmup_steps=20),
-            num_views=1,
-        ),
-        num_threads=1,
-    )
-
-
 STYLE = GlyphStyle(block_contrast=0.7, noise=12.0, glyph_px=16, num_distractors=2)
 """How the small set is drawn: an action model that sees a random half of the tubelets is right on 50 to 85 %."""
 
@@ -246,5 +197,5 @@ STYLE = GlyphStyle(block_contrast=0.7, noise=12.0, glyph_px=16, num_distractors=
 def glyphs_published() -> AnonymizationConfig:
     """As `glyphs`, in the published mode: gradient reversal, privacy weight 0.5, all tubelets attend to each other."""
     config = glyphs()
-    pruning = replace(config.pruning, privacy_weight=0.5, isolate_cls=False, mixing="all")
+    pruning = replace(config.pruning, privacy_weight=0.5, isolate_cls=False, mixing="all", temporal="none")
     return replace(config, privacy_mode="grl", pruning=pruning)

@@ -11,15 +11,19 @@ from jaxtyping import Bool, Float, UInt8
 
 from tubelet.people.boxes import Boxes
 from tubelet.people.landmarks import Pose
+from tubelet.people.tiles import choose_tile_px
 
 HidePeople = Literal["none", "face", "body"]
 
 DETECTION_HZ = 5.0
-_REACH_S = 0.5  # a box hides so long before and after it is found: a detector that misses once shows nothing
+REACH_S = 0.5
+"""A box hides so long before and after it is found: a detector that misses once shows nothing."""
+
 _MARGIN = 0.12  # of the box's sides
 _FACE_SHARE = 0.3  # of an upright box's height, where no landmarks say better
 _LEAST_PRESENCE = 0.5
 _FACE_POINTS = slice(0, 11)
+_PROBE_EVERY = 14  # looks, about 3 s: then small people are looked for, however large those who are known
 
 
 class Detector(Protocol):
@@ -74,19 +78,24 @@ class PeopleRegions:
 
     def look(self, image: UInt8[np.ndarray, "height width 3"], time_s: float) -> Found:
         """Find the people of a picture and remember them."""
-        found = Found(time_s, self._detector.detect(image).xyxy_px)
+        # Small people are looked for in fine squares, as `tubelet recognize` does, every second time.
+        height, width = image.shape[:2]
+        known = self.nearest(time_s)
+        heights = (known[:, 3] - known[:, 1]).tolist() if len(self.history) % _PROBE_EVERY else []
+        tile_px = choose_tile_px(width, height, heights) if len(self.history) % 2 == 0 else None
+        found = Found(time_s, self._detector.detect(image, tile_px=tile_px).xyxy_px)
         self._found.append(found)
         self.history.append(found)
         return found
 
     def forget(self, before_s: float) -> None:
         """Drop what is too old to hide anything from here on."""
-        while self._found and self._found[0].time_s < before_s - _REACH_S:
+        while self._found and self._found[0].time_s < before_s - REACH_S:
             self._found.popleft()
 
     def boxes_at(self, time_s: float) -> Float[np.ndarray, "people 4"]:
         """Boxes that hide at a moment: all that were found shortly before and after."""
-        near = [each.boxes_px for each in self._found if abs(each.time_s - time_s) <= _REACH_S]
+        near = [each.boxes_px for each in self._found if abs(each.time_s - time_s) <= REACH_S]
         return np.concatenate(near) if near else np.zeros((0, 4), np.float32)
 
     def nearest(self, time_s: float) -> Float[np.ndarray, "people 4"]:

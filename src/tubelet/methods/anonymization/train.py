@@ -13,7 +13,7 @@ from tubelet.methods.anonymization.data import ClipSource, PrivateBatch, check_p
 from tubelet.methods.anonymization.losses import dual_loss, reversal_weight
 from tubelet.methods.anonymization.model import MODEL_FILE, Anonymizer, DualTokenViT
 from tubelet.methods.anonymization.opening import open_source
-from tubelet.methods.anonymization.recipes import AnonymizationConfig, PeopleData, VideoData
+from tubelet.methods.anonymization.recipes import AnonymizationConfig, VideoData
 from tubelet.methods.anonymization.warm import warm_start
 from tubelet.metrics.classification import mean_average_precision, top_k
 from tubelet.models.vit_weights import load_vit_weights
@@ -98,7 +98,9 @@ def train_anonymizer(config: AnonymizationConfig, source: ClipSource, run: RunDi
             run=run,
             check_batch=lambda batch: _check(batch, source),
             validate=lambda model, step: _validate(model, step, config, source, run),
-            validation=ValidationConfig(every=config.validate_every or config.num_steps, metric="top1", goal="max"),
+            validation=ValidationConfig(
+                every=config.validate_every or max(1, config.num_steps // 10), metric="top1", goal="max"
+            ),
         )
     if not isinstance(trained, DualTokenViT):
         raise TypeError(f"training returned {type(trained).__name__}; DualTokenViT expected")
@@ -117,8 +119,6 @@ def train_anonymizer(config: AnonymizationConfig, source: ClipSource, run: RunDi
 
 def _step_s(config: AnonymizationConfig) -> float:
     """Time from one frame to the next of what the network was trained on."""
-    if isinstance(config.data, PeopleData):
-        return 1 / config.data.fps
     return config.data.stride / 25.0 if isinstance(config.data, VideoData) else 1 / 15
 
 

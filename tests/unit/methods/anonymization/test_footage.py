@@ -67,7 +67,7 @@ def test_a_step_of_tubelets_covers_its_frames_at_any_rate() -> None:
     spans.clear()
     found = list(hider.run(uneven))
     assert len(found) == 5
-    assert [span.start_s for span in spans] == [0.0, 0.52 if spans[1].start_s == 0.52 else 2.0]
+    assert [span.start_s for span in spans] == [0.0, 2.0]  # 0.52 and 0.54 are too soon after 0.5 to be seen
 
 
 def test_a_mask_grows_to_the_picture_without_gaps() -> None:
@@ -169,3 +169,18 @@ def test_pruning_and_people_together() -> None:
 def test_nothing_to_hide_is_an_error() -> None:
     with pytest.raises(ValueError, match="nothing is to be hidden"):
         list(Hider(anonymizer=None, keep=None).run(frames(1)))
+
+
+def test_a_box_hides_backwards_across_the_border_of_a_window() -> None:
+    """Somebody who is found just after a window ended is hidden in its last half second, too."""
+    given = frames(70, fps=30)
+    for frame in given[:33]:
+        frame.image[0, 0] = 0  # nobody is found before frame 33; without a network a window has 32 frames at this rate
+    people = PeopleRegions(_Detector((30, 10, 40, 40)), _Landmarks(), "body")
+    found = list(Hider(anonymizer=None, keep=None, people=people).run(given))
+    assert [each.frame.index for each in found] == list(range(70))
+    first_found_s = next(each.time_s for each in people.history if len(each.boxes_px))
+    for each in found:
+        if first_found_s - 0.5 <= each.frame.time_s:
+            assert each.hidden[10:40, 30:40].all(), each.frame.index
+    assert not found[5].hidden.any()

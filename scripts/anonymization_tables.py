@@ -1,0 +1,72 @@
+"""Tables of what hiding keeps and leaks, for `render_numbers.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from report_tables import load, table
+
+_NAMES = {
+    "raw": "the clips as they are",
+    "random": "random tubelets",
+    "centre": "tubelets in the middle",
+    "motion": "tubelets with most change",
+    "action_only": "the action's token alone",
+    "grl_0.5": "contrast, as published (reversal, weight 0.5)",
+    "coop_0.5": "contrast without reversal, weight 0.5",
+    "coop_1": "contrast without reversal, weight 1",
+    "action_only_place": "the action's token alone, mixing by place",
+    "grl_0.5_place": "contrast with reversal, mixing by place",
+    "coop_1_place": "contrast without reversal, weight 1, mixing by place",
+    "downsample2": "half the resolution",
+    "downsample4": "a quarter of the resolution",
+    "blur3": "blur, 3 px",
+    "blur7": "blur, 7 px",
+}
+_ALONG = {"": "", "ema": ", smoothed", "tube": ", whole places"}
+
+
+def anonymization_arms() -> str:
+    """Every way of hiding at half of the tubelets, and the coarser pictures."""
+    rows = []
+    for row in load("anonymization")["arms"]:
+        arm, _, along = row["arm"].partition("+")
+        if row["set"] != "apart" or row["keep"] not in (0.5, 1.0):
+            continue
+        shown = [f"{100 * row[name]:.0f} %" for name in ("top1", "private_cmap", "excess_leakage")]
+        kept = [f"{100 * row[name]:.0f} %" if name in row else "" for name in ("secret_kept", "union_visibility")]
+        rows.append([_NAMES[arm] + _ALONG[along], str(row["num_seeds"]), *shown, *kept])
+    rows.sort(key=lambda row: list(_NAMES.values()).index(row[0].split(", whole")[0].split(", smoothed")[0]))
+    head = [
+        "hidden by",
+        "seeds",
+        "action",
+        "attacker's mean AP",
+        "above the action floor",
+        "digit visible",
+        "places seen",
+    ]
+    return table(head, rows)
+
+
+def anonymization_speed() -> str:
+    """What pruning saves."""
+    report = load("anonymization_speed")
+    rows = [
+        [
+            case["name"],
+            f"{case['median_ms']['dense']:.0f} ms",
+            f"{case['median_ms']['pruned']:.0f} ms",
+            f"{case['speedup']:.2f}",
+            f"{case['limit']:.2f}",
+            f"{100 * case['overhead_share']:.1f} %",
+        ]
+        for case in report["cases"]
+    ]
+    return table(["", "dense", "pruned", "times as fast", "by operations", "scoring, gathering, fusing"], rows)
+
+
+RENDERERS: dict[str, Callable[[], str]] = {
+    "anonymization_arms": anonymization_arms,
+    "anonymization_speed": anonymization_speed,
+}
