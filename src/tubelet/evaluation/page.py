@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from tubelet.evaluation.pictures import (
@@ -25,6 +23,7 @@ from tubelet.evaluation.pictures import (
 )
 from tubelet.evaluation.words import count, percent, plain_headline, with_interval
 from tubelet.runs import Metric, Report, write_text
+from tubelet.runs.pages import fill_page
 
 REPORT_FILE, PAGE_FILE = "report.json", "report.html"
 MAX_OPEN_CLASSES = 30  # longer tables are folded
@@ -82,29 +81,23 @@ def render_page(report: Report, *, robustness: Report | None = None) -> str:
     """
     content = report.to_json()
     details = content["details"]
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_asset),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(metric=lambda metric: with_interval(Metric(**metric)))
-    environment.globals.update(count=count, percent=percent)
     pictures = {name: Markup(picture) for name, picture in _pictures(details).items()}  # noqa: S704 - escaped there
-    return environment.get_template("evaluation.html.j2").render(
-        report=content,
-        details=details,
-        headline=plain_headline(report),
-        tiles=_tiles(report),
-        per_class=_class_rows(details),
-        open_classes=len(details["classes"]) <= MAX_OPEN_CLASSES,
-        pictures=pictures,
-        num_shown=_num_shown(details),
-        metrics=[(name, _metric_words(name), *metric.cells()) for name, metric in report.metrics.items()],
-        robustness=None if robustness is None else robustness.to_json(),
-        style=Markup(_asset("evaluation.css")),  # noqa: S704 - our own file
-    )
+    values = {
+        "report": content,
+        "details": details,
+        "headline": plain_headline(report),
+        "tiles": _tiles(report),
+        "per_class": _class_rows(details),
+        "open_classes": len(details["classes"]) <= MAX_OPEN_CLASSES,
+        "pictures": pictures,
+        "num_shown": _num_shown(details),
+        "metrics": [(name, _metric_words(name), *metric.cells()) for name, metric in report.metrics.items()],
+        "robustness": None if robustness is None else robustness.to_json(),
+        "count": count,
+        "percent": percent,
+    }
+    filters = {"metric": lambda metric: with_interval(Metric(**metric))}
+    return fill_page("tubelet.evaluation", "evaluation", values, filters=filters)
 
 
 def _pictures(details: Mapping[str, Any]) -> dict[str, str]:
@@ -160,7 +153,3 @@ def _class_rows(details: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _metric_words(name: str) -> str:
     base = name.removesuffix("_with_temperature")
     return _METRIC_WORDS.get(base, "") + (", with the temperature" if base != name else "")
-
-
-def _asset(name: str) -> str:
-    return resources.files("tubelet.evaluation").joinpath("templates", name).read_text(encoding="utf-8")

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from collections.abc import Mapping, Sequence
-from importlib import resources
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import jinja2
 from markupsafe import Markup, escape
 
 from tubelet.datasets.check.pictures import MAX_SHOWN
 from tubelet.datasets.quarantine import QUARANTINE_NAME
+from tubelet.runs.pages import fill_page
 
 _MAX_CLASSES_OPEN = 40
 _MAX_PER_CAUSE = 100
@@ -31,38 +28,32 @@ def render_page(document: Mapping[str, Any], pictures: Mapping[str, Sequence[str
     Returns:
         HTML that needs no other file and loads nothing.
     """
-    script = _asset("check.js")
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_asset),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        code=_code, count=_count, duration=_duration, tick=_tick, words=lambda text: text.replace("_", " ")
-    )
     classes = sorted(document["classes"], key=lambda row: (-row["num_clips"], row["name"]))
-    return environment.get_template("check.html.j2").render(
-        document=document,
-        quarantine_name=QUARANTINE_NAME,
-        weights=_by_weight(document),
-        causes=_by_cause(document),
-        classes_open=classes[:_MAX_CLASSES_OPEN],
-        classes_folded=classes[_MAX_CLASSES_OPEN:],
-        most=max((row["num_clips"] + row["num_broken"] for row in classes), default=0) or 1,
-        splits=[name for name in _SPLIT_NAMES if any(name in row["splits"] for row in classes)],
-        length_plot=_plot(document["histograms"]["length_s"]),
-        fps_plot=_plot(document["histograms"]["fps"]),
-        sizes=document["sizes"][:_MAX_SIZES],
-        num_more_sizes=max(0, len(document["sizes"]) - _MAX_SIZES),
-        duplicates=document["duplicates"][:MAX_SHOWN],
-        pictures=pictures,
-        leaks=_leak_tables(document),
-        style=Markup(_asset("check.css")),  # noqa: S704 - our own file
-        script=Markup(script),  # noqa: S704 - our own file
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-    )
+    values = {
+        "document": document,
+        "quarantine_name": QUARANTINE_NAME,
+        "weights": _by_weight(document),
+        "causes": _by_cause(document),
+        "classes_open": classes[:_MAX_CLASSES_OPEN],
+        "classes_folded": classes[_MAX_CLASSES_OPEN:],
+        "most": max((row["num_clips"] + row["num_broken"] for row in classes), default=0) or 1,
+        "splits": [name for name in _SPLIT_NAMES if any(name in row["splits"] for row in classes)],
+        "length_plot": _plot(document["histograms"]["length_s"]),
+        "fps_plot": _plot(document["histograms"]["fps"]),
+        "sizes": document["sizes"][:_MAX_SIZES],
+        "num_more_sizes": max(0, len(document["sizes"]) - _MAX_SIZES),
+        "duplicates": document["duplicates"][:MAX_SHOWN],
+        "pictures": pictures,
+        "leaks": _leak_tables(document),
+    }
+    filters: dict[str, Callable[..., object]] = {
+        "code": _code,
+        "count": _count,
+        "duration": _duration,
+        "tick": _tick,
+        "words": lambda text: text.replace("_", " "),
+    }
+    return fill_page("tubelet.datasets.check", "check", values, filters=filters)
 
 
 def _by_weight(document: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -168,7 +159,3 @@ def _duration(seconds: float | None) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
-def _asset(name: str) -> str:
-    return resources.files(__package__).joinpath("templates", name).read_text(encoding="utf-8")

@@ -8,21 +8,17 @@ sources, labels, messages) passes through the template engine's escaping.
 from __future__ import annotations
 
 import base64
-import hashlib
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
 from typing import Any
 from urllib.parse import quote
-
-import jinja2
-from markupsafe import Markup
 
 from tubelet.methods.recognition.palette import ink_on, label_colours, person_colour, to_hex
 from tubelet.methods.recognition.subtitles import percent
 from tubelet.methods.recognition.timeline import UNKNOWN, Recognition
+from tubelet.runs.pages import fill_page
 from tubelet.video.sources import without_password
 
 # Longer lists are folded: the page stays readable for fifty people and an hour.
@@ -80,32 +76,29 @@ def render_report(
         _source_view(index, source, recognition, videos.get(source["source"]))
         for index, (source, recognition) in enumerate(zip(document["sources"], recognitions, strict=True))
     ]
-    script = _asset("report.js")
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_asset),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        clock=clock, percent=percent, words=_words, seconds=_seconds, tick_label=_tick_label, plain=_plain_text
-    )
-    environment.globals.update(UNKNOWN=UNKNOWN)
-    return environment.get_template("report.html.j2").render(
-        document=document,
-        command=without_password(document["command"]),
-        sources=sources,
-        title=_title(sources),
-        failures=[_failure_view(failure, document) for failure in document["failures"]],
-        colours={label: {"fill": to_hex(colour), "ink": to_hex(ink_on(colour))} for label, colour in colours.items()},
-        models=_distinct_models(document),
-        totals=_totals(sources),
-        open_sources=len(sources) <= MAX_OPEN_SOURCES,
-        style=Markup(_asset("report.css")),  # noqa: S704 - our own file
-        script=Markup(script),  # noqa: S704 - our own file
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-    )
+    values = {
+        "document": document,
+        "command": without_password(document["command"]),
+        "sources": sources,
+        "title": _title(sources),
+        "failures": [_failure_view(failure, document) for failure in document["failures"]],
+        "colours": {
+            label: {"fill": to_hex(colour), "ink": to_hex(ink_on(colour))} for label, colour in colours.items()
+        },
+        "models": _distinct_models(document),
+        "totals": _totals(sources),
+        "open_sources": len(sources) <= MAX_OPEN_SOURCES,
+        "UNKNOWN": UNKNOWN,
+    }
+    filters: dict[str, Callable[..., object]] = {
+        "clock": clock,
+        "percent": percent,
+        "words": _words,
+        "seconds": _seconds,
+        "tick_label": _tick_label,
+        "plain": _plain_text,
+    }
+    return fill_page("tubelet.methods.recognition", "report", values, filters=filters)
 
 
 def clock(time_s: float) -> str:
@@ -364,7 +357,3 @@ def _size(size_bytes: float) -> str:
             return f"{size_bytes:.3g} {unit}"
         size_bytes /= 1000
     return f"{size_bytes:.3g} GB"
-
-
-def _asset(name: str) -> str:
-    return resources.files(__package__).joinpath("templates", name).read_text(encoding="utf-8")
