@@ -57,7 +57,7 @@ def test_the_real_digits_are_read() -> None:
     assert sorted(set(digits.values.tolist())) == list(range(10))
 
 
-@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b"1,2,3\n"), gzip.compress(b"a,b\n")])
+@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b"1,2,3\n", mtime=0), gzip.compress(b"a,b\n", mtime=0)])
 def test_a_damaged_file_of_digits_is_an_error(content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "digits.csv.gz").write_bytes(content)
     monkeypatch.setattr(weights, "fetch", lambda item: tmp_path / "digits.csv.gz")
