@@ -101,7 +101,7 @@ def write(arms: Arms, report: Path, command: str, settings: dict[str, Any], comm
         **summary(arms),
     }
     write_json(report, content)
-    claims = _claims(arms, "python benchmarks/quality/anonymization.py E1 E4", report, commit or _commit())
+    claims = _claims(arms, "python benchmarks/quality/anonymization.py E1 E4 E2", report, commit or _commit())
     update_claims(ROOT / "benchmarks" / "claims" / "anonymization.json", claims)
 
 
@@ -171,6 +171,16 @@ def _claims(arms: Arms, command: str, report: Path, commit: str) -> list[Claim]:
                 seeds,
                 holds=found["private_cmap"][2] < 0,
             )
+    if ("unseen_bit", RECOMMENDED, "0.5") in arms.rows and ("unseen_bit", "random+tube", "0.5") in arms.rows:
+        found = arms.difference("unseen_bit", RECOMMENDED, "random+tube", "0.5")
+        claim(
+            "E2",
+            "An attribute that the anonymiser was never taught leaks less than from random places (recommended way, "
+            "half kept).",
+            found["private_cmap"],
+            len(arms.rows["unseen_bit", RECOMMENDED, "0.5"]),
+            holds=found["private_cmap"][2] < 0,
+        )
     base = "coop_1_place"
     for temporal in ("ema", "tube"):
         if ("apart", f"{base}+{temporal}", "0.5") in arms.rows and ("apart", base, "0.5") in arms.rows:
