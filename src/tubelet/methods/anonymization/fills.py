@@ -19,7 +19,8 @@ DERIVED_FROM_REMOVED: tuple[Fill, ...] = ("blur", "pixelate")
 _BLUR_SHARE = 0.06  # sigma over the shorter side of the picture: a face of a tenth of it is a smear
 _BLOCKS = 18  # along the shorter side
 _GREY, _FIGURE = 64, 176
-_LEAST_PRESENCE = 0.5
+LEAST_PRESENCE = 0.5
+"""Landmarks are trusted where there is a person in the crop with at least this probability."""
 
 # Pairs of BLAZEPOSE_33 that make limbs, and how thick each is over the width of the shoulders.
 _LIMBS: tuple[tuple[int, int, float], ...] = (
@@ -66,7 +67,7 @@ def silhouette(size: tuple[int, int], poses: Sequence[Pose]) -> UInt8[np.ndarray
     """
     canvas = np.full((*size, 3), _GREY, np.uint8)
     for pose in poses:
-        if pose.presence >= _LEAST_PRESENCE:
+        if pose.presence >= LEAST_PRESENCE:
             _draw_figure(canvas, pose.landmarks[:, :2])
     return canvas
 

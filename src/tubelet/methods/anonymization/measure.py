@@ -12,7 +12,6 @@ from jaxtyping import Float, Int64
 from tubelet.methods.anonymization.attack import Attacked, Truth
 from tubelet.methods.anonymization.data import ClipSource, Hide, MemorySource
 from tubelet.methods.anonymization.masks import flicker, kept_fraction, share_kept_of, union_visibility
-from tubelet.metrics.classification import top_k
 from tubelet.metrics.conditional_leakage import ConditionalLeakage, conditional_leakage
 from tubelet.metrics.intervals import Estimate, ratio_interval
 from tubelet.metrics.private_leakage import (
@@ -152,11 +151,6 @@ def known_of(source: ClipSource) -> Truth:
         actions.append(batch.actions.numpy())
         private.append(batch.private.numpy())
     return Truth(ids=tuple(ids), groups=tuple(groups), actions=np.concatenate(actions), private=np.concatenate(private))
-
-
-def accuracy(attacked: Attacked) -> float:
-    """Top-1 of the action."""
-    return top_k(attacked.action_scores, attacked.truth.actions)
 
 
 def mask_metrics(source: ClipSource, kept_of: Hide, tubelet: Grid) -> dict[str, Metric]:

@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from tubelet.methods.anonymization.fills import LEAST_PRESENCE
 from tubelet.people.boxes import Boxes
 from tubelet.people.landmarks import Pose
 from tubelet.people.tiles import choose_tile_px
@@ -21,7 +22,6 @@ REACH_S = 0.5
 
 _MARGIN = 0.12  # of the box's sides
 _FACE_SHARE = 0.3  # of an upright box's height, where no landmarks say better
-_LEAST_PRESENCE = 0.5
 _FACE_POINTS = slice(0, 11)
 _PROBE_EVERY = 14  # looks, about 3 s: then small people are looked for, however large those who are known
 
@@ -125,7 +125,7 @@ class PeopleRegions:
                 _mark(mask, _grown(_upper_part(box), _MARGIN))
         if self._hide == "face":
             for pose in poses:
-                if pose.presence >= _LEAST_PRESENCE:
+                if pose.presence >= LEAST_PRESENCE:
                     _mark(mask, face_box(pose))
         return mask
 
