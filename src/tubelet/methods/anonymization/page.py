@@ -5,16 +5,15 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
 import cv2
-import jinja2
 import numpy as np
 from jaxtyping import UInt8
 
 from tubelet.methods.anonymization.apply import Applied
 from tubelet.runs import Metric
+from tubelet.runs.pages import fill_page
 
 _JPEG_QUALITY = 85
 
@@ -45,17 +44,13 @@ def render_page(
         settings: Of the command.
         warning: What this does not protect against.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_template), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+    values = {"videos": videos, "failed": failed, "settings": settings, "warning": warning}
+    return fill_page(
+        "tubelet.methods.anonymization",
+        "report",
+        values,
+        filters={"picture": _picture, "words": lambda text: text.replace("_", " ")},
     )
-    environment.filters.update(picture=_picture, words=lambda text: text.replace("_", " "))
-    return environment.get_template("report.html.j2").render(
-        videos=videos, failed=failed, settings=settings, warning=warning
-    )
-
-
-def _template(name: str) -> str:
-    return (resources.files("tubelet.methods.anonymization") / "templates" / name).read_text(encoding="utf-8")
 
 
 def _picture(image: UInt8[np.ndarray, "height width 3"]) -> str:
