@@ -16,6 +16,8 @@ from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
 from tubelet.errors import VideoWriteError
+from tubelet.video.info import VideoInfo
+from tubelet.video.opening import open_media
 
 # Divides evenly into the common frame rates, as in MPEG systems.
 _CLOCK_HZ = 90000
@@ -36,13 +38,24 @@ class VideoWriter:
         height: Of the pictures, pixels.
         fps: Typical rate: how long the last picture lasts, and what the encoder plans with.
         quality: Constant rate factor: 18 is near lossless, 23 usual, more is smaller.
+        pixel_aspect: How wide one pixel is displayed over how high (see `pixel_aspect_of`); None does not say, and
+            players take square ones.
 
     Raises:
         VideoWriteError: The file cannot be written.
-        ValueError: Size, rate, quality or name are not allowed.
+        ValueError: Size, rate, quality, shape of the pixels or name are not allowed.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, width: int, height: int, fps: float, quality: int = 23) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        width: int,
+        height: int,
+        fps: float,
+        quality: int = 23,
+        pixel_aspect: Fraction | int | None = None,
+    ) -> None:
         self.path = Path(path)
         if self.path.suffix.lower() != ".mp4":
             raise ValueError(f"{self.path}: the name must end in .mp4, the format that is written")
@@ -51,6 +64,8 @@ class VideoWriter:
                 f"width {width}, height {height}, fps {fps:g}, quality {quality}: sizes must be positive, "
                 "fps in (0, 1000], quality in 0..51"
             )
+        if pixel_aspect is not None and pixel_aspect <= 0:
+            raise ValueError(f"pixel_aspect is {pixel_aspect}; it must be above 0, or None for pixels of unknown shape")
         self._shape = (height, width, 3)
         self._even = (height + height % 2, width + width % 2)
         self._step = max(1, round(_CLOCK_HZ / fps))
@@ -65,7 +80,7 @@ class VideoWriter:
             )
         except (av.FFmpegError, OSError) as error:
             raise self._failed(error) from error
-        self._stream = self._new_stream(self._container, fps, quality)
+        self._stream = self._new_stream(self._container, fps, quality, pixel_aspect)
 
     def __enter__(self) -> Self:
         return self
@@ -134,7 +149,9 @@ class VideoWriter:
             finally:
                 self._partial.unlink(missing_ok=True)
 
-    def _new_stream(self, container: OutputContainer, fps: float, quality: int) -> VideoStream:
+    def _new_stream(
+        self, container: OutputContainer, fps: float, quality: int, pixel_aspect: Fraction | int | None
+    ) -> VideoStream:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
         stream.height, stream.width = self._even
         stream.pix_fmt = "yuv420p"
@@ -144,6 +161,8 @@ class VideoWriter:
         context.options = {"preset": _PRESET, "crf": str(quality)}
         context.colorspace, context.color_range = 1, 1  # BT.709, limited: what players assume of HD video
         context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
+        if pixel_aspect is not None:
+            context.sample_aspect_ratio = Fraction(pixel_aspect)
         return stream
 
     def _padded(self, image: UInt8[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, "even_height even_width 3"]:
@@ -164,3 +183,26 @@ class VideoWriter:
         return VideoWriteError(
             f"{self.path}: it cannot be written ({reason}); check the folder, its rights and its space"
         )
+
+
+def pixel_aspect_of(info: VideoInfo) -> Fraction | None:
+    """The shape of a file's pixels in display orientation, for a writer whose file is to look the same.
+
+    Args:
+        info: Of a file that is still there.
+
+    Returns:
+        Width over height; None where the file does not say.
+
+    Raises:
+        VideoReadError: The file cannot be read any more.
+    """
+    media = open_media(info.path, num_threads=1)
+    try:
+        aspect = media.stream.sample_aspect_ratio
+    finally:
+        media.container.close()
+    if aspect is None or aspect <= 0:
+        return None
+    # A picture that is turned by a quarter has lying pixels where it had standing ones.
+    return 1 / aspect if info.rotation_deg in (90, 270) else aspect

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from media import picture, run_ffmpeg
+from media import make_video, picture, run_ffmpeg
 
 from tubelet.errors import VideoWriteError
 from tubelet.video import VideoWriter, probe, read_frames
+from tubelet.video.writer import pixel_aspect_of
 
 
 def _write(path: Path, times_s: list[float], width: int = 96, height: int = 64, **options: int) -> None:
@@ -55,6 +57,27 @@ def test_odd_sizes_are_made_even_by_repeating_the_edge(tmp_path: Path, width: in
     frame = next(read_frames(path))
     assert frame.image.shape == (height + height % 2, width + width % 2, 3)
     assert abs(int(frame.image[-1].mean()) - 200) < 12
+
+
+@pytest.mark.parametrize("aspect", [None, Fraction(4, 3), Fraction(16, 15)])
+def test_the_shape_of_pixels_is_written(tmp_path: Path, aspect: Fraction | None) -> None:
+    path = tmp_path / "wide.mp4"
+    with VideoWriter(path, width=97, height=64, fps=25, pixel_aspect=aspect) as writer:
+        writer.write(picture(0, 97, 64), 0.0)
+    assert pixel_aspect_of(probe(path)) == aspect
+    # From the pictures alone as well: where they leave the container, players still show them right.
+    run_ffmpeg(["-i", path, "-c", "copy", "-f", "h264", tmp_path / "bare.h264"])
+    with av.open(str(tmp_path / "bare.h264")) as container:
+        assert container.streams.video[0].codec_context.sample_aspect_ratio == aspect
+
+
+def test_pixels_are_turned_with_the_picture(tmp_path: Path) -> None:
+    for name, turn_deg in (("upright.mp4", 0), ("turned.mp4", 90), ("over.mp4", 180)):
+        make_video(tmp_path / f"square_{name}", num_frames=2, turn_deg=turn_deg)
+        options = ["-c", "copy", "-bsf:v", "h264_metadata=sample_aspect_ratio=4/3", "-aspect", "2"]
+        run_ffmpeg(["-i", tmp_path / f"square_{name}", *options, tmp_path / name])
+    found = {name: pixel_aspect_of(probe(tmp_path / name)) for name in ("upright.mp4", "turned.mp4", "over.mp4")}
+    assert found == {"upright.mp4": Fraction(4, 3), "turned.mp4": Fraction(3, 4), "over.mp4": Fraction(4, 3)}
 
 
 def test_uneven_times_are_kept_and_begin_at_zero(tmp_path: Path) -> None:
@@ -125,6 +148,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
         ({"width": 0}, "width 0, height 32, fps 25, quality 23: sizes must be positive"),
         ({"fps": 0}, "fps 0"),
         ({"quality": 99}, "quality 99"),
+        ({"pixel_aspect": Fraction(-1, 2)}, "pixel_aspect is -1/2; it must be above 0, or None"),
     ],
 )
 def test_misuse_at_the_start(tmp_path: Path, options: dict[str, object], message: str) -> None:
