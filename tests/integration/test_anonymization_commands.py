@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 import torch
-from tests.support.media import make_video, reference_frames, reference_times_s
+from tests.support.media import make_video, reference_frames, reference_times_s, run_ffmpeg
 
 from tubelet.cli.main import main
 from tubelet.methods.anonymization.model import Anonymizer, DualTokenViT, VitShape
@@ -70,6 +71,9 @@ def test_a_video_is_hidden_frame_for_frame(model: Path, tmp_path: Path, capsys: 
     assert "empirical" in capsys.readouterr().out
 
 
+PRUNE = ("--people", "none", "--no-measure")
+
+
 def test_sound_comes_along_where_it_is_asked_for(model: Path, tmp_path: Path) -> None:
     source = make_video(tmp_path / "talk.mp4", num_frames=20, has_audio=True)
     out = tmp_path / "hidden"
@@ -79,6 +83,43 @@ def test_sound_comes_along_where_it_is_asked_for(model: Path, tmp_path: Path) ->
         assert len(container.streams.audio) == 1
         assert sum(1 for _ in container.decode(video=0)) == 20
     assert sorted(path.name for path in out.iterdir()) == ["report.html", "talk.anonymized.mp4", "talk.masks.json"]
+    assert json.loads((out / "talk.masks.json").read_text())["sound"] == "copied"
+
+
+def test_sound_is_shifted_as_the_pictures_are(model: Path, tmp_path: Path) -> None:
+    source = tmp_path / "late.mkv"
+    clip = make_video(tmp_path / "talk.mp4", num_frames=30, has_audio=True)
+    run_ffmpeg(["-i", clip, "-c", "copy", "-output_ts_offset", "7", source])
+    assert apply(source, "--out", tmp_path / "out", "--model", model, *PRUNE, "--keep-audio") == 0
+    begins_s = []
+    for path in (source, tmp_path / "out" / "late.anonymized.mp4"):
+        with av.open(str(path)) as container:
+            seen = next(container.decode(video=0))
+        with av.open(str(path)) as container:
+            heard = next(container.decode(audio=0))
+        begins_s.append(heard.time - seen.time)
+    assert begins_s[1] == pytest.approx(begins_s[0], abs=2e-3)
+
+
+def test_a_source_without_sound_is_told(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, out = make_video(tmp_path / "silent.mp4", num_frames=3), tmp_path / "out"
+    assert apply(source, "--out", out, "--model", model, *PRUNE, "--keep-audio") == 0
+    assert "the source has no sound to keep" in capsys.readouterr().out
+    assert json.loads((out / "silent.masks.json").read_text())["sound"] == "none in the source"
+    assert "none in the source" in (out / "report.html").read_text()
+    assert apply(source, "--out", out, "--model", model, *PRUNE, "--overwrite") == 0
+    assert "has no sound" not in capsys.readouterr().out
+    assert json.loads((out / "silent.masks.json").read_text())["sound"] == "left out"
+
+
+@pytest.mark.parametrize("turn_deg", [0, 90])
+def test_pixels_keep_their_shape(model: Path, tmp_path: Path, turn_deg: int) -> None:
+    square, source = make_video(tmp_path / "square.mp4", num_frames=3, turn_deg=turn_deg), tmp_path / "wide.mp4"
+    run_ffmpeg(["-i", square, "-c", "copy", "-bsf:v", "h264_metadata=sample_aspect_ratio=4/3", "-aspect", "2", source])
+    assert apply(source, "--out", tmp_path / "out", "--model", model, *PRUNE) == 0
+    with av.open(str(tmp_path / "out" / "wide.anonymized.mp4")) as container:
+        aspect = container.streams.video[0].sample_aspect_ratio
+    assert aspect == (Fraction(4, 3) if turn_deg == 0 else Fraction(3, 4))
 
 
 def test_a_source_that_fails_does_not_stop_the_others(

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -22,12 +22,15 @@ from tubelet.runs import write_json
 from tubelet.runs.progress import Task
 from tubelet.video import Source, VideoReader, VideoWriter, read_frames
 from tubelet.video.audio import copy_audio
+from tubelet.video.writer import pixel_aspect_of
 
 MASKS_SCHEMA = "tubelet.anonymization_masks/1"
 _QUALITY = 18  # near lossless: what the encoder smears across the edge of a mask stays small
 _IN_FLIGHT = 12  # pictures that wait for the encoder
 _SHOWN = 4  # moments on the page
 _SHOWN_WIDTH = 420
+
+Sound = Literal["left out", "copied", "none in the source"]
 
 
 @dataclass(kw_only=True)
@@ -45,6 +48,7 @@ class Applied:
         flicker: Share of the tubelets' places that change from one time step to the next.
         union_visibility: Share of the tubelets' places that were visible at some time, in the mean over windows of 2 s.
         num_person_looks: Frames in which people were looked for.
+        sound: What became of the sound.
         moments: Pictures for the page: time, original, mask, result.
     """
 
@@ -58,6 +62,7 @@ class Applied:
     flicker: float | None = None
     union_visibility: float | None = None
     num_person_looks: int = 0
+    sound: Sound = "left out"
     moments: list[tuple[float, UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 3"]]] = (
         field(default_factory=list)
     )
@@ -109,13 +114,22 @@ def hide_video(
     hider.on_span = spans.append
     applied = Applied(source=source.label, video_path=video_path, masks_path=masks_path)
     shown_at = {round(share * info.duration_s, 3) for share in (np.arange(_SHOWN) + 0.5) / _SHOWN}
-    silent = out / f".{stem}.{os.getpid()}.silent.mp4" if keep_audio and info.has_audio else video_path
+    if keep_audio:
+        applied.sound = "copied" if info.has_audio else "none in the source"
+    silent = out / f".{stem}.{os.getpid()}.silent.mp4" if applied.sound == "copied" else video_path
     fps = min(1000.0, max(1e-3, info.average_fps or 30.0))
     num_pixels = kept_pixels = 0
     frames = read_frames(source, prefetch=8)
     try:
         with (
-            VideoWriter(silent, width=info.width, height=info.height, fps=fps, quality=_QUALITY) as writer,
+            VideoWriter(
+                silent,
+                width=info.width,
+                height=info.height,
+                fps=fps,
+                quality=_QUALITY,
+                pixel_aspect=pixel_aspect_of(info),
+            ) as writer,
             ExitStack() as stack,  # the encoder's thread ends before its file is closed, also after Ctrl-C
         ):
             encoded = stack.enter_context(closing(_encoded(hider.run(frames), (info.height, info.width), writer)))
@@ -130,7 +144,7 @@ def hide_video(
                     applied.moments.append(_moment(done))
                 line.advance()
         if silent != video_path:
-            copy_audio(source.name, silent, video_path)
+            copy_audio(source.name, silent, video_path, start_s=info.start_pts_s)
     finally:
         if silent != video_path:
             with suppress(FileNotFoundError):
@@ -179,6 +193,7 @@ def _masks(applied: Applied, spans: list[Span], looks: list[Found]) -> dict[str,
     return {
         "source": Path(applied.source).name,
         "num_frames": applied.num_frames,
+        "sound": applied.sound,
         "tubelets_kept": applied.tubelets_kept,
         "pixels_kept": applied.pixels_kept,
         "flicker": applied.flicker,

@@ -178,7 +178,8 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _said(applied: Applied) -> str:
     tubelets = "" if applied.tubelets_kept is None else f"{applied.tubelets_kept:.0%} of the tubelets and "
-    return f"({applied.num_frames} frames; {tubelets}{applied.pixels_kept:.0%} of the pixels left)"
+    sound = "; the source has no sound to keep" if applied.sound == "none in the source" else ""
+    return f"({applied.num_frames} frames; {tubelets}{applied.pixels_kept:.0%} of the pixels left{sound})"
 
 
 def _stems(sources: list[Source]) -> list[str]:
