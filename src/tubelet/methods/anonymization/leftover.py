@@ -27,7 +27,7 @@ from tubelet.runs.progress import Task
 from tubelet.video import VideoReader
 
 LEAST_ITEMS = 30
-"""Below this number of faces, pictures or steps a share is not given: it would say little."""
+"""Below this number of faces, steps, or people who are compared a share is not given: it would say little."""
 
 MIN_GAP_S = 1.0
 
@@ -96,8 +96,9 @@ def measure_leftover(
             interval over people.
         `people_told_again_before`, `people_told_again_after`: how often the most similar picture of another moment is
             of the same person, in the original and in the result, to a weak attacker (see `LikenessModel`), who sees
-            what is behind people too. To be held against `people_told_again_by_chance`.
-        The value is None where fewer than 30 items are behind it: not measurable.
+            what is behind people too. To be held against `people_told_again_by_chance`. Each track counts as one
+            person: n is how many of them there are, and the interval is over them, however many pictures each has.
+        The value is None where fewer than 30 faces, steps or people (n) are behind it: not measurable.
 
     Raises:
         ConfigError: The two are the same file, or differ in size or length.
@@ -247,12 +248,11 @@ def _told_again(found: Looked) -> dict[str, Metric]:
         reidentified(np.concatenate(parts) if parts else np.zeros((0, 1)), ids, times, min_gap_s=MIN_GAP_S)
         for parts in (found.before, found.after)
     )
-    n = before.rank1.num_groups
-    is_enough = n >= LEAST_ITEMS
+    n = before.rank1.num_groups  # people: many pictures of a few of them say little of others
     return {
         "people_told_again_before": _share(before.rank1, n),
         "people_told_again_after": _share(after.rank1, n),
-        "people_told_again_by_chance": Metric(value=before.chance if is_enough else None, n=n),
+        "people_told_again_by_chance": Metric(value=before.chance if n >= LEAST_ITEMS else None, n=n),
     }
 
 

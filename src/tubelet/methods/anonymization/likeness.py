@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Float32, Int, UInt8
 
 from tubelet import weights
-from tubelet.metrics.intervals import Estimate, wilson_interval
+from tubelet.metrics.intervals import Estimate, ratio_interval
 from tubelet.models.efficientnet_lite import efficientnet_lite0, load_efficientnet_lite_weights
 
 _CROP = (128, 256)  # width, height: people stand
@@ -28,11 +28,14 @@ class Reidentified(NamedTuple):
 
     Attributes:
         rank1: The share, over pictures whose person is to be seen at another moment and for which somebody else is too.
+            Its interval is over people: `num_groups` of them have such pictures.
         chance: The share that a random choice would have; NaN where there are no such pictures.
+        num_pictures: How many such pictures there are.
     """
 
     rank1: Estimate
     chance: float
+    num_pictures: int
 
 
 class LikenessModel:
@@ -110,8 +113,8 @@ def reidentified(
 
     A picture asks only where there is something to find and something to confuse it with: some picture of the same
     track and some of another, both at least `min_gap_s` away. Of several that are equally alike, as all black ones are,
-    one is drawn, the same one every time. The interval takes pictures as independent of each other; those of one person
-    resemble each other, so the truth is less certain than it says.
+    one is drawn, the same one every time. Pictures of one person resemble each other, so the interval draws people, not
+    pictures; it takes a track for a person, and is too narrow where one person has several.
 
     Args:
         features: Unit vectors.
@@ -128,8 +131,7 @@ def reidentified(
         )
     if not min_gap_s >= 0:
         raise ValueError(f"min_gap_s is {min_gap_s}; allowed: 0 or more")
-    num_asked = num_right = 0
-    chances: list[float] = []
+    rights, owners, chances = [np.zeros(0)], [np.zeros(0, np.int64)], [np.zeros(0)]
     draw = np.random.default_rng(0)
     for start in range(0, len(features), _ROWS_AT_ONCE):
         rows = slice(start, start + _ROWS_AT_ONCE)
@@ -140,6 +142,9 @@ def reidentified(
         similar = features[rows].astype(np.float64) @ features.T + draw.uniform(0, _TIE, allowed.shape)
         similar = np.where(allowed, similar, -np.inf)[asks]
         right = same[asks][np.arange(len(similar)), similar.argmax(axis=1)] if len(similar) else np.zeros(0, bool)
-        num_asked, num_right = num_asked + len(right), num_right + int(right.sum())
-        chances += (same[asks].sum(axis=1) / allowed[asks].sum(axis=1)).tolist()
-    return Reidentified(wilson_interval(num_right, num_asked), float(np.mean(chances)) if chances else math.nan)
+        rights.append(right.astype(np.float64))
+        owners.append(np.asarray(track_ids[rows][asks], np.int64))
+        chances.append(same[asks].sum(axis=1) / allowed[asks].sum(axis=1))
+    right, chance = np.concatenate(rights), np.concatenate(chances)
+    rank1 = ratio_interval(right, np.ones(len(right)), np.concatenate(owners).tolist())
+    return Reidentified(rank1, float(chance.mean()) if len(chance) else math.nan, len(right))

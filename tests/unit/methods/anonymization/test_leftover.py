@@ -115,9 +115,8 @@ def test_in_a_copy_everything_is_left(original: Path, tmp_path: Path) -> None:
     assert (found["recogniser_agreement"].value, found["recogniser_agreement"].n) == (1.0, 360)
     assert (found["faces_still_found"].value, found["faces_still_found"].n) == (1.0, 72)
     assert found["faces_still_found"].low < 0.5  # only two people
-    for name in ("before", "after"):
-        assert (found[f"people_told_again_{name}"].value, found[f"people_told_again_{name}"].n) == (1.0, 72)
-    assert found["people_told_again_by_chance"].value == pytest.approx(0.5)
+    for name in ("before", "after", "by_chance"):  # 72 pictures, but of two people
+        assert (found[f"people_told_again_{name}"].value, found[f"people_told_again_{name}"].n) == (None, 2)
 
 
 @pytest.mark.usefixtures("stand_ins")
@@ -125,9 +124,36 @@ def test_in_a_black_video_nothing_is_left(original: Path, tmp_path: Path) -> Non
     found = measure_leftover(original, write(tmp_path / "hidden.mp4", shown=0.0))
     assert (found["recogniser_agreement"].value, found["recogniser_agreement"].n) == (0.0, 360)
     assert (found["faces_still_found"].value, found["faces_still_found"].n) == (0.0, 72)
-    assert found["people_told_again_before"].value == 1.0
-    after = found["people_told_again_after"]
-    assert after.low < found["people_told_again_by_chance"].value < after.high
+
+
+@pytest.mark.parametrize(("num_people", "is_measured"), [(29, False), (30, True)])
+@pytest.mark.usefixtures("stand_ins")
+def test_likeness_is_measured_from_thirty_people_on(
+    original: Path, tmp_path: Path, num_people: int, is_measured: bool
+) -> None:
+    """Whoever calls knows more people than the two of the picture: each stands on a strip of their own."""
+    image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    edges = np.linspace(0, WIDTH, num_people + 1).astype(int)
+    for number in range(num_people):
+        angle = np.pi / 2 * number / num_people
+        image[:, edges[number] : edges[number + 1]] = (20, 200 * np.cos(angle), 200 * np.sin(angle))
+    paths = {}
+    for name, shown in (("before", 1.0), ("hidden", 0.0)):
+        paths[name] = tmp_path / f"{name}.mp4"
+        with VideoWriter(paths[name], width=WIDTH, height=HEIGHT, fps=FPS, quality=1) as writer:
+            for number in range(16):
+                writer.write((image * shown).astype(np.uint8), number / FPS)
+    boxes = np.array([[edges[number], 0, edges[number + 1], HEIGHT] for number in range(num_people)], np.float64)
+    people = Sightings(times_s=np.arange(4.0), boxes_px=[boxes] * 4, track_ids=[np.arange(num_people)] * 4)
+    found = measure_leftover(paths["before"], paths["hidden"], people=people)
+    before, after, chance = (found[f"people_told_again_{name}"] for name in ("before", "after", "by_chance"))
+    assert before.n == after.n == chance.n == num_people
+    if not is_measured:
+        assert before.value is after.value is chance.value is None
+        return
+    assert before.value > 0.9
+    assert chance.value == pytest.approx(1 / num_people)
+    assert after.low <= chance.value <= after.high
 
 
 @pytest.mark.usefixtures("stand_ins")

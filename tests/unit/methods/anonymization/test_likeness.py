@@ -22,18 +22,40 @@ def test_by_hand() -> None:
     # Of 0 s: the first finds .1 (right), the second 1.1 (right). Of 2 s: the first finds .15 (wrong), the second 1.0
     # (right). Of 4 s: the first finds .1 (right), the second .1 (wrong).
     assert found.rank1.value == pytest.approx(4 / 6)
-    assert found.rank1.num_groups == 6
+    assert (found.num_pictures, found.rank1.num_groups) == (6, 2)
     assert found.chance == pytest.approx(0.5)  # two pictures of each at the other moments
-    assert 0 < found.rank1.low < 4 / 6 < found.rank1.high < 1
+    # Of two people one may draw the first twice (2 of 3 right) or the second (2 of 3 right): nothing else.
+    assert (found.rank1.low, found.rank1.high) == (pytest.approx(4 / 6), pytest.approx(4 / 6))
+
+
+def test_the_interval_is_over_people_however_many_pictures_each_has() -> None:
+    # Half of 40 people look like nobody else and are always told again; the others all look the same.
+    num_people, times_s = 40, np.arange(50) * 2.0
+    ids = np.repeat(np.arange(num_people), len(times_s))
+    features = np.eye(num_people)[np.where(ids < num_people // 2, ids, num_people - 1)]
+    seen_s = np.tile(times_s, num_people)
+    found = reidentified(features, ids, seen_s).rank1
+    few = reidentified(features[seen_s < 20], ids[seen_s < 20], seen_s[seen_s < 20]).rank1
+    assert found.num_groups == few.num_groups == num_people
+    # Five times the pictures of the same people do not make it more certain: about 0.5 +- 1.96 * 0.5 / sqrt(40), where
+    # 2000 pictures that are independent of each other would give +- 0.02.
+    for each in (found, few):
+        assert 0.22 < each.high - each.low < 0.36, each
+
+
+def test_one_person_has_no_interval() -> None:
+    found = reidentified(unit([0.0, 0.1, 1.0]), np.array([1, 1, 2]), np.array([0.0, 5.0, 9.0])).rank1
+    assert (found.value, found.num_groups) == (1.0, 1)
+    assert math.isnan(found.low)
 
 
 def test_only_questions_with_a_right_and_a_wrong_answer_are_asked() -> None:
     features = unit([0.0, 0.1, 1.0])
     # The third person is seen once: no question for them, but a wrong answer for the others.
     found = reidentified(features, np.array([1, 1, 2]), np.array([0.0, 5.0, 9.0]))
-    assert (found.rank1.num_groups, found.rank1.value, found.chance) == (2, 1.0, 0.5)
+    assert (found.num_pictures, found.rank1.value, found.chance) == (2, 1.0, 0.5)
     alone = reidentified(features, np.array([1, 1, 1]), np.array([0.0, 5.0, 9.0]))
-    assert alone.rank1.num_groups == 0
+    assert alone.num_pictures == alone.rank1.num_groups == 0
     assert math.isnan(alone.rank1.value)
     assert math.isnan(alone.chance)
 
@@ -48,7 +70,7 @@ def test_pictures_of_nearly_the_same_moment_are_not_compared() -> None:
 
 def test_a_gap_that_rounding_made_shorter_still_counts() -> None:
     found = reidentified(unit([0.0, 0.0, 1.0]), np.array([1, 1, 2]), np.array([0.0, 0.99998, 3.0]))
-    assert found.rank1.num_groups == 2
+    assert found.num_pictures == 2
 
 
 def test_what_all_looks_the_same_is_told_again_by_chance() -> None:
@@ -82,7 +104,7 @@ def test_as_picture_by_picture(seed: int, num_crops: int) -> None:
     ids, times_s = rng.integers(0, 3, num_crops), rng.integers(0, 9, num_crops).astype(float)
     right, asked, chances = slow(features, ids, times_s, 2.0)
     found = reidentified(features, ids, times_s, min_gap_s=2.0)
-    assert found.rank1.num_groups == asked
+    assert found.num_pictures == asked
     if asked:
         assert found.rank1.value == pytest.approx(right / asked)
         assert found.chance == pytest.approx(np.mean(chances))
@@ -95,7 +117,7 @@ def test_more_pictures_than_are_compared_at_once() -> None:
     features /= np.linalg.norm(features, axis=1, keepdims=True)
     right, asked, chances = slow(features, ids, times_s, 1.0)
     found = reidentified(features, ids, times_s)
-    assert (found.rank1.num_groups, round(found.rank1.value * asked)) == (asked, right)
+    assert (found.num_pictures, round(found.rank1.value * asked)) == (asked, right)
     assert found.chance == pytest.approx(np.mean(chances))
 
 
