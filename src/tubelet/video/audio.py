@@ -48,9 +48,9 @@ def copy_audio(
                 if packet.dts is not None:
                     packet.stream = video_out
                     out.mux(packet)
-            for packet in _shifted(heard.demux(audio_in), start_s):
-                packet.stream = audio_out
-                out.mux(packet)
+            for sound in _shifted(heard.demux(audio_in), start_s):
+                sound.stream = audio_out
+                out.mux(sound)
         os.replace(partial, target)
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
