@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
@@ -13,8 +14,15 @@ import torch
 from tests.support.media import make_video, reference_frames, reference_times_s, run_ffmpeg
 
 from tubelet.cli.main import main
+from tubelet.methods.anonymization import leftover
+from tubelet.methods.anonymization.agreement import Recognised
 from tubelet.methods.anonymization.model import Anonymizer, DualTokenViT, VitShape
 from tubelet.methods.anonymization.pruning import PruningConfig
+from tubelet.people import detector as people_detector
+from tubelet.people import faces as people_faces
+from tubelet.people import landmarks as people_landmarks
+from tubelet.people.boxes import Boxes
+from tubelet.people.landmarks import Pose
 from tubelet.video import read_frames
 
 SHAPE = VitShape(
@@ -136,6 +144,48 @@ def test_a_source_that_fails_does_not_stop_the_others(
     assert "bad.mp4" in capsys.readouterr().err
     assert "Not hidden" in (out / "report.html").read_text()
     assert not [path for path in out.iterdir() if path.name.startswith(".")]
+
+
+class _Loaded:
+    """Stands for every network, and counts how often each was loaded."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.counts: dict[str, int] = {}
+        for module, name in (
+            (people_detector, "load_detector"),
+            (people_landmarks, "LandmarkModel"),
+            (people_faces, "FaceDetector"),
+            (leftover, "FaceDetector"),
+            (leftover, "LikenessModel"),
+        ):
+            monkeypatch.setattr(module, name, partial(self._load, name))
+        monkeypatch.setattr(leftover, "recognise", lambda videos, **_: [Recognised(duration_s=0.1, tracks=())] * 2)
+
+    def _load(self, name: str, *_: object, **__: object) -> _Loaded:
+        self.counts[name] = self.counts.get(name, 0) + 1
+        return self
+
+    def detect(self, image: np.ndarray, **_: object) -> Boxes:
+        height, width = image.shape[:2]
+        return Boxes(np.array([[0, 0, width / 2, height / 2]], np.float32), np.ones(1, np.float32))
+
+    def estimate_many(self, *_: object) -> list[Pose]:
+        return []
+
+
+@pytest.mark.parametrize("hide", ["face", "body"])
+def test_networks_are_loaded_once_for_all_videos(hide: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = _Loaded(monkeypatch)
+    (tmp_path / "clips").mkdir()
+    for number in range(3):
+        make_video(tmp_path / "clips" / f"{number}.mp4", num_frames=4)
+    out = tmp_path / "out"
+    assert apply(tmp_path / "clips", "--out", out, "--people", hide) == 0
+    assert loaded.counts == dict.fromkeys(("load_detector", "LandmarkModel", "FaceDetector", "LikenessModel"), 1)
+    for number in range(3):  # and nobody of one video is remembered in the next
+        looks = json.loads((out / f"{number}.masks.json").read_text())["people"]
+        assert [look["time_s"] for look in looks] == [0.0, 0.12]
+        assert [len(look["faces_px"]) for look in looks] == [int(hide == "face")] * 2
 
 
 @pytest.mark.parametrize(

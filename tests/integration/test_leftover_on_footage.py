@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from tubelet import read_frames, weights
+from tubelet.cli.main import main
 from tubelet.methods.anonymization.leftover import measure_leftover
+from tubelet.people.faces import FaceDetector
 from tubelet.video import VideoWriter
 
 SIDE, LEFT, END_S = 500, 420, 2.6  # a square round the man on the roof
@@ -21,6 +23,21 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for frame in read_frames(weights.fetch(weights.DEMO_VIDEO), end_s=END_S):
             writer.write(np.ascontiguousarray(frame.image[:SIDE, LEFT : LEFT + SIDE]), frame.time_s)
     return path
+
+
+def test_faces_are_hidden_wherever_the_face_detector_sees_them(original: Path, tmp_path: Path) -> None:
+    arguments = ["apply", str(original), "--out", str(tmp_path), "--people", "face", "--no-measure"]
+    assert main(["anonymization", *arguments, "--detector", "ssdlite"]) == 0
+    faces, num_seen = FaceDetector(), 0
+    for before, after in zip(
+        read_frames(original, end_s=1.0), read_frames(tmp_path / "demo.anonymized.mp4", end_s=1.0), strict=True
+    ):
+        for x0, y0, x1, y1 in faces.detect(np.ascontiguousarray(before.image)).xyxy_px.round().astype(int):
+            num_seen += 1
+            assert after.image[y0:y1, x0:x1].mean() < 4, before.index
+        # The man's shirt stays: faces alone are hidden.
+        assert (after.image > 40).any(axis=2).mean() > 0.5 * (before.image > 40).any(axis=2).mean()
+    assert num_seen > 10
 
 
 def test_in_a_black_video_nothing_is_left(original: Path, tmp_path: Path) -> None:

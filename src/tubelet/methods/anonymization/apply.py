@@ -208,7 +208,11 @@ def _masks(applied: Applied, spans: list[Span], looks: list[Found]) -> dict[str,
             for span in spans
         ],
         "people": [
-            {"time_s": round(look.time_s, 6), "boxes_px": look.boxes_px.astype(float).round(1).tolist()}
+            {
+                "time_s": round(look.time_s, 6),
+                "boxes_px": look.boxes_px.astype(float).round(1).tolist(),
+                "faces_px": look.faces_px.astype(float).round(1).tolist(),
+            }
             for look in looks
         ],
     }

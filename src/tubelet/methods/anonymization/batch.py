@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -16,9 +16,13 @@ from tubelet.methods.anonymization.fills import DERIVED_FROM_REMOVED
 from tubelet.methods.anonymization.footage import Hider
 from tubelet.methods.anonymization.model import Anonymizer
 from tubelet.methods.anonymization.page import Shown, render_page
-from tubelet.methods.anonymization.regions import PeopleRegions
+from tubelet.methods.anonymization.regions import Detector, HidePeople, Landmarks, PeopleRegions
 from tubelet.runs import Progress, write_text
 from tubelet.video import Source, expand_sources, probe
+
+if TYPE_CHECKING:  # they bring other libraries, which not every command needs
+    from tubelet.methods.anonymization.leftover import Lookers
+    from tubelet.people.faces import FaceDetector
 
 DEFAULT_KEEP = 0.5
 PAGE = "report.html"
@@ -33,6 +37,31 @@ WARNING = (
 class _Failed:
     source: str
     reason: str
+
+
+@dataclass(kw_only=True)
+class _Networks:
+    """What all videos of a command share; loading it takes longer than hiding a short one.
+
+    Attributes:
+        anonymizer: Prunes tubelets.
+        detector: Finds people.
+        landmarks: Finds their joints.
+        faces: Finds their faces.
+        lookers: Measure what is left; loaded when the first video is measured.
+    """
+
+    anonymizer: Anonymizer | None
+    detector: Detector | None = None
+    landmarks: Landmarks | None = None
+    faces: FaceDetector | None = None
+    lookers: Lookers | None = None
+
+    def people(self, hide: HidePeople) -> PeopleRegions | None:
+        """A search for people that knows none yet, for one video."""
+        if self.detector is None or self.landmarks is None:
+            return None
+        return PeopleRegions(self.detector, self.landmarks, hide, self.faces)
 
 
 def apply_to_sources(arguments: argparse.Namespace, *, say: Callable[[str], None], warn: Callable[[str], None]) -> int:
@@ -59,9 +88,9 @@ def apply_to_sources(arguments: argparse.Namespace, *, say: Callable[[str], None
     stems = _stems(sources)
     if not arguments.overwrite:
         require_free([out / PAGE, *(path for stem in stems for path in output_paths(stem, out))])
-    anonymizer = _anonymizer(arguments)
-    if anonymizer is not None:
-        _warn_if_untrained(anonymizer, arguments, warn)
+    networks = _load(arguments, warn)
+    if networks.anonymizer is not None:
+        _warn_if_untrained(networks.anonymizer, arguments, warn)
     out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)  # the detector and the encoder have threads of their own
     shown: list[Shown] = []
@@ -69,14 +98,14 @@ def apply_to_sources(arguments: argparse.Namespace, *, say: Callable[[str], None
     with Progress() as progress:
         for source, stem in zip(sources, stems, strict=True):
             try:
-                applied = _hide(source, stem, out, anonymizer, arguments, progress)
+                applied = _hide(source, stem, out, networks, arguments, progress)
                 say(f"{source.label} -> {applied.video_path}  {_said(applied)}")
                 shown.append(Shown(applied=applied, left={}))
             except (TubeletError, OSError) as error:
                 failed.append(_Failed(source.label, str(error)))
                 warn(f"{source.label}: {error}")
             else:
-                shown[-1] = _measured(source, applied, arguments, warn)
+                shown[-1] = _measured(source, applied, networks, arguments, warn)
             page = render_page(shown, [(each.source, each.reason) for each in failed], _settings(arguments), WARNING)
             write_text(out / PAGE, page)
     say(f"page (shows the originals too): {out / PAGE}")
@@ -97,10 +126,18 @@ def _check(arguments: argparse.Namespace) -> None:
         raise ConfigError("without --model and with --people none nothing is hidden; name a model, or --people body")
 
 
-def _anonymizer(arguments: argparse.Namespace) -> Anonymizer | None:
-    if arguments.model == "none":
-        return None
-    return Anonymizer.load(arguments.model)
+def _load(arguments: argparse.Namespace, warn: Callable[[str], None]) -> _Networks:
+    networks = _Networks(anonymizer=None if arguments.model == "none" else Anonymizer.load(arguments.model))
+    if arguments.people != "none":
+        from tubelet.people.detector import load_detector
+        from tubelet.people.landmarks import LandmarkModel
+
+        networks.detector, networks.landmarks = load_detector(arguments.detector), LandmarkModel()
+    if arguments.people == "face":
+        from tubelet.people.faces import FaceDetector
+
+        networks.faces = FaceDetector(notify=warn)
+    return networks
 
 
 def _warn_if_untrained(anonymizer: Anonymizer, arguments: argparse.Namespace, warn: Callable[[str], None]) -> None:
@@ -121,18 +158,12 @@ def _hide(
     source: Source,
     stem: str,
     out: Path,
-    anonymizer: Anonymizer | None,
+    networks: _Networks,
     arguments: argparse.Namespace,
     progress: Progress,
 ) -> Applied:
     info = probe(source.name)
-    people = None
-    if arguments.people != "none":
-        from tubelet.people.detector import load_detector
-        from tubelet.people.landmarks import LandmarkModel
-
-        people = PeopleRegions(load_detector(arguments.detector), LandmarkModel(), arguments.people)
-    keep = arguments.keep
+    anonymizer, keep = networks.anonymizer, arguments.keep
     if keep is None and arguments.keep_rate is None:
         keep = DEFAULT_KEEP
     hider = Hider(
@@ -141,7 +172,7 @@ def _hide(
         keep_rate=arguments.keep_rate,
         temporal=arguments.temporal,
         fill=arguments.fill,
-        people=people,
+        people=networks.people(arguments.people),
         step_s=1 / 15 if anonymizer is None else float(anonymizer.facts.get("step_s", 1 / 15)),
     )
     line = progress.add(f"hiding {source.label}", info.num_frames, "frames")
@@ -152,14 +183,24 @@ def _hide(
     return applied
 
 
-def _measured(source: Source, applied: Applied, arguments: argparse.Namespace, warn: Callable[[str], None]) -> Shown:
+def _measured(
+    source: Source,
+    applied: Applied,
+    networks: _Networks,
+    arguments: argparse.Namespace,
+    warn: Callable[[str], None],
+) -> Shown:
     """What is left to see, where that was asked for; a video that cannot be measured is hidden all the same."""
     if not arguments.measure:
         return Shown(applied=applied, left={})
-    from tubelet.methods.anonymization.leftover import measure_leftover
+    from tubelet.methods.anonymization.leftover import load_lookers, measure_leftover
 
     try:
-        left = measure_leftover(Path(source.name), applied.video_path, detector=arguments.detector, notify=warn)
+        if networks.lookers is None:
+            networks.lookers = load_lookers(networks.faces, notify=warn)
+        left = measure_leftover(
+            Path(source.name), applied.video_path, lookers=networks.lookers, detector=arguments.detector
+        )
     except TubeletError as error:
         warn(f"{source.label}: hidden, but what is left could not be measured: {error}")
         return Shown(applied=applied, left={}, why_not=str(error))

@@ -163,8 +163,9 @@ class Hider:
             hidden = ~grown(span.kept, size)
         poses: list[Pose] = []
         if self.people is not None:
-            poses = self.people.poses(np.ascontiguousarray(frame.image), frame.time_s) if self._needs_poses() else []
-            hidden |= self.people.hidden(size, frame.time_s, poses)
+            image = np.ascontiguousarray(frame.image)
+            poses = self.people.poses(image, frame.time_s) if self._needs_poses() else []
+            hidden |= self.people.hidden(size, frame.time_s, poses, self.people.faces(image, frame.time_s))
         return HiddenFrame(frame=frame, image=filled(frame.image, hidden, self.fill, poses), hidden=hidden)
 
     def _needs_poses(self) -> bool:

@@ -67,11 +67,38 @@ class Sightings:
                 raise ValueError(f"at {time_s:g} s boxes are {boxes.shape} for {len(ids)} track ids; wanted (n, 4)")
 
 
+@dataclass(frozen=True)
+class Lookers:
+    """The networks that look at what is left, which many videos can share.
+
+    Attributes:
+        faces: Finds faces.
+        likeness: Compares people.
+    """
+
+    faces: FaceDetector
+    likeness: LikenessModel
+
+
+def load_lookers(faces: FaceDetector | None = None, *, notify: Callable[[str], None] | None = None) -> Lookers:
+    """Bring the networks.
+
+    Args:
+        faces: One that is there already.
+        notify: Called with a sentence when a file is being fetched.
+
+    Raises:
+        WeightsError: A file cannot be brought.
+    """
+    return Lookers(FaceDetector(notify=notify) if faces is None else faces, LikenessModel(notify=notify))
+
+
 def measure_leftover(
     original: Path,
     result: Path,
     *,
     people: Sightings | None = None,
+    lookers: Lookers | None = None,
     detector: str = "auto",
     fast: bool = False,
     samples_per_s: float = 2.0,
@@ -83,6 +110,7 @@ def measure_leftover(
         original: The video before.
         result: The same video hidden, frame for frame.
         people: Where people are in the original; None for the tracks that the recogniser finds there.
+        lookers: Networks that are loaded already; None loads them.
         detector: Person detector of the recogniser.
         fast: The recogniser's option of that name.
         samples_per_s: How often faces and people are looked at, where `people` does not say when.
@@ -107,7 +135,7 @@ def measure_leftover(
         IncompleteEvaluationError: The recogniser fails.
     """
     _require_pair(original, result)
-    faces, likeness = FaceDetector(notify=notify), LikenessModel(notify=notify)
+    lookers = load_lookers(notify=notify) if lookers is None else lookers
     with Progress() as progress:
         line = progress.add("recognising before and after")
         before, after = recognise([original, result], detector=detector, fast=fast)
@@ -115,7 +143,7 @@ def measure_leftover(
         if people is None:
             people = sightings(before, samples_per_s)
         line = progress.add("looking for faces and likeness", len(people.times_s), "moments")
-        found = look(original, result, people, faces, likeness, line)
+        found = look(original, result, people, lookers, line)
         line.finish()
     agreed = agreement(before, after)
     return {
@@ -162,9 +190,7 @@ class Looked:
     after: list[Float[np.ndarray, "_ features"]] = field(default_factory=list)
 
 
-def look(
-    original: Path, result: Path, people: Sightings, faces: FaceDetector, likeness: LikenessModel, line: Task
-) -> Looked:
+def look(original: Path, result: Path, people: Sightings, lookers: Lookers, line: Task) -> Looked:
     """Compare the two videos at the moments of the sightings.
 
     Raises:
@@ -183,7 +209,7 @@ def look(
             height, width = theirs.image.shape[:2]
             boxes, ids = people.boxes_px[mine.place], people.track_ids[mine.place]
             is_seen = inside(boxes, min(width, mine.image.shape[1]), min(height, mine.image.shape[0]))
-            _look_at(mine, theirs, boxes[is_seen], ids[is_seen], faces, likeness, found)
+            _look_at(mine, theirs, boxes[is_seen], ids[is_seen], lookers, found)
             line.update(completed=mine.place + 1)
     return found
 
@@ -221,12 +247,11 @@ def _look_at(
     theirs: _Moment,
     boxes_px: Float[np.ndarray, "people 4"],
     track_ids: Int[np.ndarray, " people"],
-    faces: FaceDetector,
-    likeness: LikenessModel,
+    lookers: Lookers,
     found: Looked,
 ) -> None:
     """Look at one moment of both videos in the same places."""
-    seen, left = (faces.detect(moment.image, people_px=boxes_px).xyxy_px for moment in (mine, theirs))
+    seen, left = (lookers.faces.detect(moment.image, people_px=boxes_px).xyxy_px for moment in (mine, theirs))
     remaining = set(match_boxes(iou_matrix(seen, left), LEAST_IOU)[:, 0].tolist())
     within = containment_matrix(seen, boxes_px)
     for number in range(len(seen)):
@@ -235,8 +260,8 @@ def _look_at(
         found.is_left.append(number in remaining)
         found.face_owners.append(("track", float(track_ids[owner])) if is_known else ("at", mine.time_s))
     if len(boxes_px):
-        found.before.append(likeness.features(mine.image, boxes_px))
-        found.after.append(likeness.features(theirs.image, boxes_px))
+        found.before.append(lookers.likeness.features(mine.image, boxes_px))
+        found.after.append(lookers.likeness.features(theirs.image, boxes_px))
         found.track_ids += track_ids.tolist()
         found.times_s += [mine.time_s] * len(boxes_px)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -23,6 +24,7 @@ REACH_S = 0.5
 _MARGIN = 0.12  # of the box's sides
 _FACE_SHARE = 0.3  # of an upright box's height, where no landmarks say better
 _FACE_POINTS = slice(0, 11)
+_FACE_MARGIN = 0.3  # of a found face's sides: it reaches from the forehead to the chin, and the head is larger
 _PROBE_EVERY = 14  # looks, about 3 s: then small people are looked for, however large those who are known
 
 
@@ -44,6 +46,20 @@ class Landmarks(Protocol):
         ...
 
 
+class Faces(Protocol):
+    """What finds their faces (see `tubelet.people.faces`)."""
+
+    def detect(
+        self,
+        image: UInt8[np.ndarray, "height width 3"],
+        *,
+        people_px: Sequence[Float[np.ndarray, " 4"]] | Float[np.ndarray, "people 4"] = (),
+        tile_px: int | None = None,
+    ) -> Boxes:
+        """Faces in an image, looked for at people and everywhere else."""
+        ...
+
+
 @dataclass(frozen=True)
 class Found:
     """The people of one moment.
@@ -51,27 +67,39 @@ class Found:
     Attributes:
         time_s: When.
         boxes_px: x0, y0, x1, y1 of each.
+        faces_px: Likewise of each face that a face detector found; none where bodies are hidden.
     """
 
     time_s: float
     boxes_px: Float[np.ndarray, "people 4"]
+    faces_px: Float[np.ndarray, "faces 4"]
 
 
 class PeopleRegions:
     """Looks for people a few times a second and remembers them for a while.
 
+    Where faces are to be hidden, they are found in three ways, and each alone is enough to hide one: by a face
+    detector, by the landmarks of a body, and as the upper part of a person's box.
+
     Args:
         detector: Finds boxes.
         landmarks: Finds joints, for faces and figures.
         hide: "face" or "body".
+        faces: Finds faces, also of people whom the detector misses; needed to hide faces.
 
     Attributes:
         needs_poses: Whether joints are needed to hide.
         history: What was found in every look.
+
+    Raises:
+        ValueError: Faces are to be hidden and nothing finds them.
     """
 
-    def __init__(self, detector: Detector, landmarks: Landmarks, hide: HidePeople) -> None:
+    def __init__(self, detector: Detector, landmarks: Landmarks, hide: HidePeople, faces: Faces | None = None) -> None:
+        if hide == "face" and faces is None:
+            raise ValueError('hide is "face" and no face detector was given; give one, or hide "body"')
         self._detector, self._landmarks, self._hide = detector, landmarks, hide
+        self._faces = faces if hide == "face" else None
         self._found: deque[Found] = deque()
         self.needs_poses = hide == "face"
         self.history: list[Found] = []
@@ -83,7 +111,8 @@ class PeopleRegions:
         known = self.nearest(time_s)
         heights = (known[:, 3] - known[:, 1]).tolist() if len(self.history) % _PROBE_EVERY else []
         tile_px = choose_tile_px(width, height, heights) if len(self.history) % 2 == 0 else None
-        found = Found(time_s, self._detector.detect(image, tile_px=tile_px).xyxy_px)
+        boxes_px = self._detector.detect(image, tile_px=tile_px).xyxy_px
+        found = Found(time_s, boxes_px, self._faces_of(image, boxes_px, tile_px))
         self._found.append(found)
         self.history.append(found)
         return found
@@ -109,13 +138,35 @@ class PeopleRegions:
         boxes = [_grown(box, 0.05) for box in self.nearest(time_s)]
         return self._landmarks.estimate_many(image, boxes) if boxes else []
 
-    def hidden(self, size: tuple[int, int], time_s: float, poses: list[Pose]) -> Bool[np.ndarray, "height width"]:
+    def faces(self, image: UInt8[np.ndarray, "height width 3"], time_s: float) -> Float[np.ndarray, "faces 4"]:
+        """Faces that the face detector finds in a picture; none where bodies are hidden."""
+        for look in self._found:
+            if look.time_s == time_s:
+                return look.faces_px
+        return self._faces_of(image, self.nearest(time_s), None)
+
+    def _faces_of(
+        self, image: UInt8[np.ndarray, "height width 3"], boxes_px: Float[np.ndarray, "people 4"], tile_px: int | None
+    ) -> Float[np.ndarray, "faces 4"]:
+        if self._faces is None:
+            return np.zeros((0, 4), np.float32)
+        has_size = (boxes_px[:, 2:] > boxes_px[:, :2]).all(axis=1)
+        return self._faces.detect(image, people_px=boxes_px[has_size], tile_px=tile_px).xyxy_px
+
+    def hidden(
+        self,
+        size: tuple[int, int],
+        time_s: float,
+        poses: list[Pose],
+        faces_px: Float[np.ndarray, "faces 4"],
+    ) -> Bool[np.ndarray, "height width"]:
         """Pixels to hide at a moment.
 
         Args:
             size: Rows and columns of the picture.
             time_s: The moment.
             poses: Of the people there, as `poses` returned them; for faces.
+            faces_px: The faces there, as `faces` returned them.
         """
         mask = np.zeros(size, bool)
         for box in self.boxes_at(time_s):
@@ -127,6 +178,9 @@ class PeopleRegions:
             for pose in poses:
                 if pose.presence >= LEAST_PRESENCE:
                     _mark(mask, face_box(pose))
+            remembered = [each.faces_px for each in self._found if abs(each.time_s - time_s) <= REACH_S]
+            for face in np.concatenate([faces_px, *remembered]):
+                _mark(mask, _grown(face, _FACE_MARGIN))
         return mask
 
 

@@ -134,6 +134,20 @@ class _Landmarks:
         return [pose() for _ in boxes_px]
 
 
+class _Faces:
+    """Finds a face in the pictures whose last pixel says so, whoever else is there."""
+
+    def __init__(self, box: tuple[float, ...] | None = None) -> None:
+        self.box, self.num_people = box, []
+
+    def detect(self, image: np.ndarray, *, people_px: np.ndarray = (), tile_px: int | None = None) -> Boxes:
+        del tile_px
+        self.num_people.append(len(people_px))
+        if self.box is None or image[-1, -1, 0] == 0:
+            return Boxes.empty()
+        return Boxes(np.array([self.box], np.float32), np.ones(1, np.float32))
+
+
 def test_people_are_hidden_between_and_after_the_moments_they_are_found_at() -> None:
     given = frames(40, fps=30)
     for frame in given[9:16]:
@@ -148,13 +162,58 @@ def test_people_are_hidden_between_and_after_the_moments_they_are_found_at() -> 
 
 
 def test_faces_are_hidden_by_landmarks_and_by_the_upper_part_of_the_box() -> None:
-    people = PeopleRegions(_Detector((25, 5, 45, 45)), _Landmarks(), "face")
+    people = PeopleRegions(_Detector((25, 5, 45, 45)), _Landmarks(), "face", _Faces())
     found = list(Hider(anonymizer=None, keep=None, people=people).run(frames(3)))
     x0, y0, x1, y1 = np.round(face_box(pose())).astype(int)
     for each in found:
         assert each.hidden[y0:y1, x0:x1].all()
         assert each.hidden[6:16, 26:44].all()
         assert not each.hidden[30:].any()
+
+
+def test_a_face_is_hidden_when_the_face_detector_alone_sees_it() -> None:
+    """Nobody finds a body: the head of somebody whose body is hidden behind something."""
+    given = frames(5)
+    for frame in given:
+        frame.image[0, 0] = 0
+    people = PeopleRegions(_Detector((25, 5, 45, 45)), _Landmarks(), "face", _Faces((50, 30, 60, 40)))
+    for each in Hider(anonymizer=None, keep=None, people=people).run(given):
+        assert each.hidden[30:40, 50:60].all()
+        assert not each.hidden[:20].any()
+        assert not each.hidden[:, :40].any()
+    assert [look.faces_px.tolist() for look in people.history] == [[[50, 30, 60, 40]]] * len(people.history)
+
+
+def test_a_face_is_looked_for_in_every_frame_and_remembered_from_every_look() -> None:
+    # Found in frame 3 alone, which is no look; and in frame 20, which is one.
+    given = frames(40)
+    for frame in given:
+        frame.image[-1, -1] = 255 if frame.index in (3, 20) else 0
+    faces = _Faces((50, 30, 60, 40))
+    people = PeopleRegions(_Detector((5, 5, 15, 25)), _Landmarks(), "face", faces)
+    found = list(Hider(anonymizer=None, keep=None, people=people).run(given))
+    looks = [round(each.time_s * 30) for each in people.history]
+    assert 3 not in looks
+    assert 20 in looks
+    for each in found:
+        index, away = each.frame.index, abs(each.frame.index - 20)
+        if away != 15:  # half a second, where rounding decides
+            assert each.hidden[30:40, 50:60].all() == (index == 3 or away < 15), index
+    assert set(faces.num_people) == {1}
+    assert len(faces.num_people) == 40
+
+
+def test_where_bodies_are_hidden_no_faces_are_looked_for() -> None:
+    faces = _Faces((50, 30, 60, 40))
+    people = PeopleRegions(_Detector((5, 5, 15, 25)), _Landmarks(), "body", faces)
+    found = list(Hider(anonymizer=None, keep=None, people=people).run(frames(3)))
+    assert not any(each.hidden[30:40, 50:60].any() for each in found)
+    assert faces.num_people == []
+
+
+def test_faces_cannot_be_hidden_without_a_face_detector() -> None:
+    with pytest.raises(ValueError, match='hide is "face" and no face detector was given; give one, or hide "body"'):
+        PeopleRegions(_Detector((5, 5, 15, 25)), _Landmarks(), "face")
 
 
 def test_pruning_and_people_together() -> None:
