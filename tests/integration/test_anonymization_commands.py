@@ -215,6 +215,62 @@ def test_results_are_not_replaced_unasked(model: Path, tmp_path: Path, capsys: p
     assert "removes no tubelet" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("num_frames", "repeated", "is_short"), [(1, 3, True), (3, 2, True), (8, 0, False), (9, 3, False)]
+)
+def test_frames_that_stand_in_for_missing_ones_are_told(
+    model: Path, tmp_path: Path, num_frames: int, repeated: int, is_short: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At 25 frames a second the model sees every second one, and four of these at once."""
+    source, out = make_video(tmp_path / "a.mp4", num_frames=num_frames), tmp_path / "out"
+    assert apply(source, "--out", out, "--model", model, *PRUNE) == 0
+    document, page = json.loads((out / "a.masks.json").read_text()), (out / "report.html").read_text()
+    assert [document[name] for name in ("window_frames", "num_repeated", "is_shorter_than_window")] == [
+        4, repeated, is_short,
+    ]  # fmt: skip
+    words = f"of the 4 frames that the model sees, {repeated} repeat the last one"
+    assert (words in page) == is_short
+    assert ("shorter than one window of the model" in capsys.readouterr().out) == is_short
+    assert (f"{repeated} of its 4 frames repeat the video's last one" in page) == (repeated > 0 and not is_short)
+
+
+def test_that_nothing_was_removed_is_told(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, out = make_video(tmp_path / "a.mp4", num_frames=8), tmp_path / "out"
+    assert apply(source, "--out", out, "--model", model, *PRUNE, "--keep", "1") == 0
+    document, page = json.loads((out / "a.masks.json").read_text()), (out / "report.html").read_text()
+    assert document["has_removed_nothing"] is True
+    assert document["tubelets_kept"] == document["pixels_kept"] == document["union_visibility"] == 1
+    assert "Nothing was removed." in page
+    assert "no tubelet was removed" in page
+    assert "nothing was removed, the result shows all that the original does" in capsys.readouterr().err
+    assert apply(source, "--out", out, "--model", model, *PRUNE, "--overwrite") == 0
+    assert json.loads((out / "a.masks.json").read_text())["has_removed_nothing"] is False
+    assert "Nothing was removed." not in (out / "report.html").read_text()
+    assert "nothing was removed" not in capsys.readouterr().err
+
+
+def test_union_visibility_is_over_the_whole_video(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four windows show a quarter of the places each, another one every time: all are seen in the end."""
+    calls = []
+
+    def kept(_: Anonymizer, video: torch.Tensor, **__: object) -> torch.Tensor:
+        mask = torch.zeros(len(video), 2, 4, 4, dtype=torch.bool)
+        mask[:, :, len(calls)] = True
+        calls.append(len(video))
+        return mask
+
+    monkeypatch.setattr(Anonymizer, "kept", kept)
+    source, out = make_video(tmp_path / "a.mp4", num_frames=32), tmp_path / "out"
+    assert apply(source, "--out", out, "--model", model, *PRUNE) == 0
+    assert len(calls) == 4
+    document, page = json.loads((out / "a.masks.json").read_text()), (out / "report.html").read_text()
+    assert document["tubelets_kept"] == 0.25
+    assert document["union_visibility"] == 1.0
+    assert document["union_visibility_per_window"] == 0.25
+    assert "100.0 % of the places are visible at least once in the whole video" in page
+    assert "25.0 % at least once in a window of 4 frames of the model" in page
+
+
 def test_files_of_one_name_get_results_of_their_own(model: Path, tmp_path: Path) -> None:
     names = ["a/x.mp4", "b/x.mp4", "x_2.mp4"]
     for name in names:

@@ -13,10 +13,12 @@ from typing import Any, Literal
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+import torch
+from jaxtyping import Bool, UInt8
 
 from tubelet.errors import OutputExistsError, VideoWriteError
 from tubelet.methods.anonymization.footage import HiddenFrame, Hider, Span
+from tubelet.methods.anonymization.masks import union_visibility
 from tubelet.methods.anonymization.regions import Found
 from tubelet.runs import write_json
 from tubelet.runs.progress import Task
@@ -46,7 +48,13 @@ class Applied:
         tubelets_kept: Share of the tubelets that stayed; None where none were pruned.
         pixels_kept: Share of the pixels that stayed.
         flicker: Share of the tubelets' places that change from one time step to the next.
-        union_visibility: Share of the tubelets' places that were visible at some time, in the mean over windows of 2 s.
+        union_visibility: Share of the tubelets' places that are visible at least once in the whole video.
+        union_visibility_per_window: Likewise at least once in a window of frames that the network sees at once, in the
+            mean over these windows.
+        window_frames: How many frames such a window has.
+        num_repeated: How many frames of the last window were missing and stood in for by the video's last frame.
+        is_shorter_than_window: Whether that window is the only one: the network never saw as many different frames as
+            it was trained on.
         num_person_looks: Frames in which people were looked for.
         sound: What became of the sound.
         moments: Pictures for the page: time, original, mask, result.
@@ -61,11 +69,20 @@ class Applied:
     pixels_kept: float = 1.0
     flicker: float | None = None
     union_visibility: float | None = None
+    union_visibility_per_window: float | None = None
+    window_frames: int | None = None
+    num_repeated: int = 0
+    is_shorter_than_window: bool = False
     num_person_looks: int = 0
     sound: Sound = "left out"
     moments: list[tuple[float, UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 3"]]] = (
         field(default_factory=list)
     )
+
+    @property
+    def has_removed_nothing(self) -> bool:
+        """Whether the result shows all that the original does."""
+        return self.pixels_kept == 1.0
 
 
 def output_paths(stem: str, out: Path) -> tuple[Path, Path]:
@@ -152,6 +169,8 @@ def hide_video(
     applied.pixels_kept = kept_pixels / max(1, num_pixels)
     looks = [] if hider.people is None else hider.people.history
     applied.num_person_looks = len(looks)
+    if hider.anonymizer is not None:
+        applied.window_frames = hider.anonymizer.network.shape.num_frames
     _note_spans(applied, spans)
     write_json(masks_path, {"schema": MASKS_SCHEMA, **facts, **_masks(applied, spans, looks)})
     return applied
@@ -182,11 +201,17 @@ def _note_spans(applied: Applied, spans: list[Span]) -> None:
     kept = np.stack([span.kept for span in spans])
     applied.tubelets_kept = float(kept.mean())
     applied.flicker = float((kept[1:] != kept[:-1]).mean()) if len(kept) > 1 else 0.0
-    starts = np.array([span.start_s for span in spans])
-    windows = (starts // 2.0).astype(int)
-    applied.union_visibility = float(
-        np.mean([kept[windows == window].any(axis=0).mean() for window in np.unique(windows)])
+    applied.union_visibility = _union(kept)
+    windows = np.array([span.window for span in spans])
+    applied.union_visibility_per_window = float(
+        np.mean([_union(kept[windows == window]) for window in np.unique(windows)])
     )
+    applied.num_repeated = spans[-1].num_repeated
+    applied.is_shorter_than_window = spans[0].num_repeated > 0
+
+
+def _union(kept: Bool[np.ndarray, "steps rows columns"]) -> float:
+    return float(union_visibility(torch.from_numpy(kept)[None])[0])
 
 
 def _masks(applied: Applied, spans: list[Span], looks: list[Found]) -> dict[str, Any]:
@@ -197,7 +222,12 @@ def _masks(applied: Applied, spans: list[Span], looks: list[Found]) -> dict[str,
         "tubelets_kept": applied.tubelets_kept,
         "pixels_kept": applied.pixels_kept,
         "flicker": applied.flicker,
+        "has_removed_nothing": applied.has_removed_nothing,
         "union_visibility": applied.union_visibility,
+        "union_visibility_per_window": applied.union_visibility_per_window,
+        "window_frames": applied.window_frames,
+        "num_repeated": applied.num_repeated,
+        "is_shorter_than_window": applied.is_shorter_than_window,
         "grid": list(spans[0].kept.shape) if spans else None,
         "spans": [
             {

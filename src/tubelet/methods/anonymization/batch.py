@@ -100,6 +100,8 @@ def apply_to_sources(arguments: argparse.Namespace, *, say: Callable[[str], None
             try:
                 applied = _hide(source, stem, out, networks, arguments, progress)
                 say(f"{source.label} -> {applied.video_path}  {_said(applied)}")
+                if applied.has_removed_nothing:
+                    warn(f"{source.label}: nothing was removed, the result shows all that the original does")
                 shown.append(Shown(applied=applied, left={}))
             except (TubeletError, OSError) as error:
                 failed.append(_Failed(source.label, str(error)))
@@ -220,7 +222,8 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
 def _said(applied: Applied) -> str:
     tubelets = "" if applied.tubelets_kept is None else f"{applied.tubelets_kept:.0%} of the tubelets and "
     sound = "; the source has no sound to keep" if applied.sound == "none in the source" else ""
-    return f"({applied.num_frames} frames; {tubelets}{applied.pixels_kept:.0%} of the pixels left{sound})"
+    short = "; shorter than one window of the model" if applied.is_shorter_than_window else ""
+    return f"({applied.num_frames} frames; {tubelets}{applied.pixels_kept:.0%} of the pixels left{short}{sound})"
 
 
 def _stems(sources: list[Source]) -> list[str]:

@@ -31,11 +31,16 @@ class Span:
         start_s: From when.
         end_s: Until before when.
         kept: Which tubelets of the picture stay.
+        window: Number of the window of frames that the network saw at once.
+        num_repeated: How many frames of that window were missing, because the video ended, and its last frame was shown
+            to the network again instead.
     """
 
     start_s: float
     end_s: float
     kept: Bool[np.ndarray, "rows columns"]
+    window: int = 0
+    num_repeated: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,47 +96,48 @@ class Hider:
         waiting: deque[tuple[Frame, list[Span]]] = deque()
         held: list[Frame] = []
         sampled: list[int] = []  # places in `held` of what the network sees
+        num_windows = 0
         length = 16 if self.anonymizer is None else self.anonymizer.network.shape.num_frames
         for frame in frames:
             is_due = not sampled or frame.time_s - held[sampled[-1]].time_s >= _EARLY * self.step_s
             if is_due and len(sampled) == length:
-                yield from self._window(held, sampled, frame.time_s, waiting)
-                held, sampled = [], []
+                spans = self._spans(held, sampled, frame.time_s, num_windows)
+                yield from self._window(held, spans, False, waiting)
+                held, sampled, num_windows = [], [], num_windows + 1
             if is_due:
                 sampled.append(len(held))
             held.append(frame)
         if held:
-            yield from self._window(held, sampled, None, waiting)
+            yield from self._window(held, self._spans(held, sampled, None, num_windows), True, waiting)
 
     def _window(
-        self,
-        held: list[Frame],
-        sampled: list[int],
-        next_s: float | None,
-        waiting: deque[tuple[Frame, list[Span]]],
+        self, held: list[Frame], spans: list[Span], is_last: bool, waiting: deque[tuple[Frame, list[Span]]]
     ) -> Iterator[HiddenFrame]:
-        """What can be said after a window; the last one of a video is filled up with its last frame."""
-        spans = [] if self.anonymizer is None else self._spans(held, sampled, next_s)
+        """What can be said after a window of frames."""
         for span in spans:
             self.on_span(span)
         if self.people is not None:
             self._look(held)
         waiting.extend((frame, spans) for frame in held)
-        seen_to_s = np.inf if self.people is None or next_s is None else held[-1].time_s - REACH_S
+        seen_to_s = np.inf if self.people is None or is_last else held[-1].time_s - REACH_S
         while waiting and waiting[0][0].time_s <= seen_to_s:
             frame, decided = waiting.popleft()
             if self.people is not None:
                 self.people.forget(frame.time_s)
             yield self._hidden(frame, decided)
 
-    def _spans(self, held: list[Frame], sampled: list[int], next_s: float | None) -> list[Span]:
-        """The network's verdict; each step of tubelets covers the time to the next one, half open."""
+    def _spans(self, held: list[Frame], sampled: list[int], next_s: float | None, window: int) -> list[Span]:
+        """The network's verdict; each step of tubelets covers the time to the next one, half open.
+
+        The last window of a video is filled up with its last frame.
+        """
         if self.anonymizer is None:
             return []
         shape = self.anonymizer.network.shape
         size = (shape.size_px, shape.size_px)
         pictures = [cv2.resize(held[place].image, size, interpolation=cv2.INTER_AREA) for place in sampled]
-        pictures += [pictures[-1]] * (shape.num_frames - len(pictures))
+        num_repeated = shape.num_frames - len(pictures)
+        pictures += [pictures[-1]] * num_repeated
         changes = {"temporal": self.temporal}
         if self.keep_rate is not None:
             changes |= {"keep_rate": self.keep_rate, "keep": None}  # type: ignore[dict-item]
@@ -141,7 +147,7 @@ class Hider:
         starts = [held[place].time_s for place in sampled[::per_step]]
         ends = [*starts[1:], next_s if next_s is not None else held[-1].time_s + self.step_s]
         return [
-            Span(start_s=start, end_s=end, kept=mask)
+            Span(start_s=start, end_s=end, kept=mask, window=window, num_repeated=num_repeated)
             for start, end, mask in zip(starts, ends, kept[: len(starts)], strict=True)
         ]
 

@@ -54,6 +54,16 @@ def test_every_frame_comes_out_once_and_every_moment_has_a_span(count: int) -> N
         np.testing.assert_array_equal(each.image[~each.hidden], each.frame.image[~each.hidden])
 
 
+@pytest.mark.parametrize(("count", "repeated"), [(1, [3]), (5, [1]), (8, [0]), (9, [0, 3])])
+def test_spans_say_how_many_frames_of_their_window_stand_in_for_missing_ones(count: int, repeated: list[int]) -> None:
+    """At 30 frames a second every second one is seen, four to a window, two of them to a step of tubelets."""
+    spans: list[Span] = []
+    list(Hider(anonymizer=anonymizer(), keep=0.5, on_span=spans.append).run(frames(count)))
+    windows = {span.window: span.num_repeated for span in spans}
+    assert list(windows) == list(range(len(repeated)))
+    assert list(windows.values()) == repeated
+
+
 def test_a_step_of_tubelets_covers_its_frames_at_any_rate() -> None:
     """At 60 frames a second the network sees every fourth, and the others follow the last one before them."""
     spans: list[Span] = []
