@@ -20,6 +20,7 @@ from tubelet.errors import WeightsError
 from tubelet.methods.anonymization.losses import reverse_gradient
 from tubelet.methods.anonymization.masks import masked, pixel_mask
 from tubelet.methods.anonymization.pruning import ContrastPruning, PruningConfig, kept_places
+from tubelet.models.narrow import spread_weights
 from tubelet.models.positions import Grid
 from tubelet.models.token_reduction import Tokens
 from tubelet.models.vit import VideoViT
@@ -28,7 +29,6 @@ from tubelet.training.weights_files import load_weights, save_weights
 PrivacyMode = Literal["grl", "coop"]
 MODEL_SCHEMA = "tubelet.anonymizer/1"
 MODEL_FILE = "model.safetensors"
-_WIDE = 384
 _MIDDLE_GREY = 0.4
 
 
@@ -102,8 +102,8 @@ class DualTokenViT(nn.Module):
         self.privacy_head = nn.Linear(shape.channels, num_attributes)
         nn.init.trunc_normal_(self.privacy_head.weight, std=0.02)
         nn.init.zeros_(self.privacy_head.bias)
-        if shape.channels < _WIDE:
-            _spread(self.vit, shape.channels)
+        # Clips are not normalised here.
+        spread_weights(self.vit, grey=_MIDDLE_GREY)
 
     def forward(
         self,
@@ -134,25 +134,6 @@ class DualTokenViT(nn.Module):
             kept=kept_places(encoded.tokens, len(video), grid),
             tokens=encoded.tokens,
         )
-
-
-@torch.no_grad()
-def _spread(vit: VideoViT, channels: int) -> None:
-    """Start a narrow network with weights of 1/sqrt(width), and grey clips in the middle.
-
-    The usual 0.02 is for widths of image transformers; with 64 channels it leaves attention flat and the colours, which
-    are not normalised here, drown what differs between tubelets.
-    """
-    factor = channels**-0.5 / 0.02
-    for module in vit.blocks.modules():
-        if isinstance(module, nn.Linear):
-            module.weight.mul_(factor)
-    vit.patch_embed.weight.mul_(factor)
-    if vit.patch_embed.bias is not None:
-        vit.patch_embed.bias.copy_(-_MIDDLE_GREY * vit.patch_embed.weight.flatten(1).sum(1))
-    for table in (vit.cls_tokens, vit.positions):
-        if table is not None:
-            table.mul_(factor)
 
 
 class Anonymizer:
