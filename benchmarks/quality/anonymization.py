@@ -212,6 +212,8 @@ def do(job: Job, work: Path) -> dict[str, Any]:
         **{name: metric.value for name, metric in found.metrics().items()},
         **masks,
         "strongest": found.strongest,
+        "strongest_chosen_on": found.chosen_on,
+        "strongest_on_test": found.strongest_on_test,
         "right": (attacked.action_scores.argmax(1) == attacked.truth.actions).astype(int).tolist(),
         "private_scores": np.round(scores, 4).tolist(),
     }

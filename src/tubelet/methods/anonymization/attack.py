@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from tubelet.configs import to_json
-from tubelet.errors import OutputExistsError
-from tubelet.methods.anonymization.data import ClipSource, PrivateBatch, check_private
+from tubelet.datasets.labelled import Split
+from tubelet.errors import DatasetError, OutputExistsError
+from tubelet.methods.anonymization.data import ClipSource, PrivateBatch, Truth, check_private
 from tubelet.methods.anonymization.losses import attribute_loss
 from tubelet.methods.anonymization.readers import build_reader
 from tubelet.methods.anonymization.recipes import AttackConfig, ReaderName
@@ -26,38 +27,31 @@ from tubelet.training.schedule import cosine
 from tubelet.training.seed import seed_everything
 
 Target = Literal["actions", "private"]
+ById = dict[str, Float[np.ndarray, " outputs"]]
+"""What a network says of clips, by their ids."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Truth:
-    """What the clips of a split really show.
-
-    Attributes:
-        ids: Of the clips.
-        groups: Clips of one group are not independent of each other.
-        actions: Which action.
-        private: 1, 0 or NaN.
-    """
-
-    ids: tuple[str, ...]
-    groups: tuple[str, ...]
-    actions: Int64[np.ndarray, " clips"]
-    private: Float[np.ndarray, "clips attributes"]
+_Reader = TypeVar("_Reader")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Attacked:
-    """What networks read from clips of the test.
+    """What networks read from clips of the test, and what attackers read from those of the validation.
 
     Attributes:
-        truth: What the clips show.
+        truth: What those clips of the test show that every network could be shown.
         action_scores: Probabilities of the actions, by the network that was trained to read these.
         private_scores: Probabilities of the attributes, by each attacker.
+        val_truth: What clips of the validation show; None where no attacker is to be chosen on them.
+        val_scores: Probabilities of their attributes, by each attacker.
+        failures: Reasons why the other clips of the test were not scored, by id.
     """
 
     truth: Truth
     action_scores: Float[np.ndarray, "clips actions"]
     private_scores: Mapping[str, Float[np.ndarray, "clips attributes"]]
+    val_truth: Truth | None = None
+    val_scores: Mapping[str, Float[np.ndarray, "val_clips attributes"]] = field(default_factory=dict)
+    failures: Mapping[str, str] = field(default_factory=dict)
 
 
 def attack(
@@ -75,13 +69,21 @@ def attack(
         seed: Of networks and batches.
         device: "cpu" or "cuda".
 
+    Raises:
+        DatasetError: Too many clips cannot be read.
+        WeightsError: Weights to start from cannot be read or do not fit.
+
     Source: stages two and three of arXiv:2603.26336's code.
     Differs: several attackers, of which the strongest counts.
     """
     wanted: list[tuple[ReaderName, Target]] = [(config.utility, "actions")]
     wanted += [(name, "private") for name in config.attackers]
-    scores: dict[tuple[str, str], Float[np.ndarray, "clips outputs"]] = {}
-    truth: Truth | None = None
+    for name, target in wanted:
+        if config.weights_of(name) is not None:  # weights that do not fit show before the first training
+            count = len(published.action_names if target == "actions" else published.attribute_names)
+            build_reader(name, count, num_frames=num_frames, size_px=size_px, weights=config.weights_of(name))
+    scores: dict[tuple[str, Target], ById] = {}
+    val_scores: dict[str, ById] = {}
     for name, target in wanted:
         network = train_reader(
             name,
@@ -94,13 +96,18 @@ def attack(
             seed=seed,
             device=device,
         )
-        scores[name, target], truth = read(network, target, published, config)
-    if truth is None:
-        raise ValueError("no network was to be trained")
+        scores[name, target] = read(network, target, published, "test", num_views=config.num_views)
+        if target == "private":
+            val_scores[name] = read(network, target, published, "val", num_views=config.num_views)
+    truth, read_by, failures = _read_by_all(published, "test", scores)
+    val_truth, val_read_by, _ = _read_by_all(published, "val", val_scores)
     return Attacked(
         truth=truth,
-        action_scores=scores[config.utility, "actions"],
-        private_scores={name: scores[name, "private"] for name in config.attackers},
+        action_scores=read_by[config.utility, "actions"],
+        private_scores={name: read_by[name, "private"] for name in config.attackers},
+        val_truth=val_truth,
+        val_scores=val_read_by,
+        failures=failures,
     )
 
 
@@ -117,9 +124,11 @@ def train_reader(
     device: str,
 ) -> nn.Module:
     """One network, trained to read actions or attributes; goes on where an earlier training was cut off."""
-    seed_everything(seed)
+    seed_everything(seed, deterministic=device == "cpu")  # not all of what videos need repeats bit by bit on a GPU
     names = published.action_names if target == "actions" else published.attribute_names
-    network = build_reader(name, len(names), num_frames=num_frames, size_px=size_px).to(device)
+    network = build_reader(
+        name, len(names), num_frames=num_frames, size_px=size_px, weights=config.weights_of(name)
+    ).to(device)
     description = {
         "recipe": f"{target} by {name}",
         "config": to_json(config),
@@ -154,30 +163,39 @@ def train_reader(
         )
 
 
-def read(
-    network: nn.Module, target: Target, published: ClipSource, config: AttackConfig
-) -> tuple[Float[np.ndarray, "clips outputs"], Truth]:
-    """Probabilities for each clip of the test, averaged over its views, and the truth."""
+def read(network: nn.Module, target: Target, published: ClipSource, split: Split, *, num_views: int) -> ById:
+    """Probabilities for each clip of a split that can be read, averaged over its views."""
     device = next(network.parameters()).device
-    sums: dict[str, Float[np.ndarray, " outputs"]] = {}
-    counts: dict[str, int] = {}
-    facts: dict[str, tuple[str, int, Float[np.ndarray, " attributes"]]] = {}
+    network.eval()
+    found: dict[str, list[Float[np.ndarray, " outputs"]]] = {}
     with torch.inference_mode():
-        for batch in published.evaluation("test", batch_size=50, num_views=config.num_views):
-            logits = network.eval()(batch.video.to(device)).float()
+        for batch in published.evaluation(split, batch_size=50, num_views=num_views):
+            logits = network(batch.video.to(device)).float()
             shares = logits.softmax(1) if target == "actions" else logits.sigmoid()
-            for row, name in enumerate(batch.ids):
-                sums[name] = sums.get(name, 0) + shares[row].cpu().numpy()
-                counts[name] = counts.get(name, 0) + 1
-                facts[name] = (batch.groups[row], int(batch.actions[row]), batch.private[row].numpy())
-    scores = np.stack([sums[name] / counts[name] for name in sums])
-    truth = Truth(
-        ids=tuple(facts),
-        groups=tuple(group for group, _, _ in facts.values()),
-        actions=np.array([action for _, action, _ in facts.values()]),
-        private=np.stack([private for _, _, private in facts.values()]),
-    )
-    return scores, truth
+            for name, row in zip(batch.ids, shares.cpu().numpy(), strict=True):
+                found.setdefault(name, []).append(row)
+    return {name: np.mean(rows, axis=0) for name, rows in found.items()}
+
+
+def _read_by_all(
+    published: ClipSource, split: Split, scores: Mapping[_Reader, ById]
+) -> tuple[Truth, dict[_Reader, Float[np.ndarray, "clips outputs"]], dict[str, str]]:
+    """The clips of a split that every network was shown, what each says of them, and why the others are missing."""
+    truth = published.labels(split)
+    failures = {
+        name: published.failures.get(name, "it could not be read at one time, and could at another")
+        for name in truth.ids
+        if any(name not in each for each in scores.values())
+    }
+    rows = np.array([row for row, name in enumerate(truth.ids) if name not in failures], np.int64)
+    if not len(rows):
+        first = next(iter(failures.items()), ("none", "the split is empty"))
+        raise DatasetError(
+            f"{published.name}: no clip of the {split} split can be scored, first: {first[0]}: {first[1]}; mend the "
+            "clips, or give others"
+        )
+    left = truth.of(rows)
+    return left, {reader: np.stack([each[name] for name in left.ids]) for reader, each in scores.items()}, failures
 
 
 def _reader_loss(model: nn.Module, batch: PrivateBatch, target: Target, device: str) -> Tensor:

@@ -14,13 +14,15 @@ from torch import Tensor
 
 from tubelet.datasets.glyph_motion import load_digits
 from tubelet.datasets.labelled import SPLITS, Split
+from tubelet.datasets.loader import FailedClip
+from tubelet.datasets.order import Share
 from tubelet.datasets.private_glyphs import PrivateClips, draw_private_clips
 from tubelet.errors import DatasetError
 from tubelet.methods.anonymization.recipes import GlyphData
 from tubelet.training.seed import step_generator
 
 Hide = Callable[[Float[Tensor, "clips 3 time height width"]], Float[Tensor, "clips 3 time height width"]]
-"""Removes what is private from clips of 0 to 1."""
+"""Removes what is private from clips of 0 to 1; it may compute, and leave its result, on another device."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,7 @@ class PrivateBatch:
         ids: Names of the clips; views of one clip share theirs.
         groups: Clips of one group are not independent of each other.
         progress: Share of the training that is done.
+        failures: Clips that are missing because they cannot be read.
     """
 
     video: Float32[Tensor, "batch 3 time height width"]
@@ -42,6 +45,33 @@ class PrivateBatch:
     ids: tuple[str, ...]
     groups: tuple[str, ...] = ()
     progress: float = 0.0
+    failures: tuple[FailedClip, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Truth:
+    """What clips really show.
+
+    Attributes:
+        ids: Of the clips.
+        groups: Clips of one group are not independent of each other.
+        actions: Which action.
+        private: 1, 0 or NaN.
+    """
+
+    ids: tuple[str, ...]
+    groups: tuple[str, ...]
+    actions: Int64[np.ndarray, " clips"]
+    private: Float32[np.ndarray, "clips attributes"]
+
+    def of(self, rows: Int64[np.ndarray, " some"]) -> Truth:
+        """Some of the clips, by their numbers."""
+        return Truth(
+            ids=tuple(self.ids[row] for row in rows),
+            groups=tuple(self.groups[row] for row in rows),
+            actions=self.actions[rows],
+            private=self.private[rows],
+        )
 
 
 class ClipSource(Protocol):
@@ -51,22 +81,38 @@ class ClipSource(Protocol):
         name: What the data are called.
         action_names: Names of the actions.
         attribute_names: Names of the attributes.
+        split_rule: How its splits came about.
+        dropped_attributes: Attributes that were left out, with the reasons.
+        failures: Reasons of the clips that could not be read in an evaluation so far, by id.
     """
 
     name: str
     action_names: tuple[str, ...]
     attribute_names: tuple[str, ...]
+    split_rule: str
+    dropped_attributes: Mapping[str, str]
+    failures: dict[str, str]
 
     def fingerprint(self) -> str:
         """What tells this data from another of the same name."""
 
+    def labels(self, split: Split) -> Truth:
+        """What all clips of a split show, in their order; no clip is read for it."""
+
     def training(
-        self, *, num_steps: int, batch_size: int, seed: int
+        self, *, num_steps: int, batch_size: int, seed: int, share: Share | None = None
     ) -> AbstractContextManager[Callable[[int], PrivateBatch]]:
-        """Batches by their number; each is a function of the number and the seed alone."""
+        """Batches by their number; each is a function of the number and the seed alone.
+
+        Args:
+            num_steps: Of the training.
+            batch_size: Clips of a step, over all processes together.
+            seed: Of clips and views.
+            share: Which piece of each batch this process takes; None for all of it.
+        """
 
     def evaluation(self, split: Split, *, batch_size: int, num_views: int) -> Iterator[PrivateBatch]:
-        """All clips of a split in order, views of a clip one after the other."""
+        """All clips of a split in order, views of a clip one after the other; those that fail go into `failures`."""
 
     def hidden(self, hide: Hide) -> ClipSource:
         """The same clips as an attacker gets them."""
@@ -78,10 +124,15 @@ class MemorySource:
     Args:
         name: What they are called.
         splits: The clips.
+        split_rule: How the splits came about.
     """
 
-    def __init__(self, name: str, splits: Mapping[Split, PrivateClips]) -> None:
-        self.name, self.splits = name, dict(splits)
+    def __init__(
+        self, name: str, splits: Mapping[Split, PrivateClips], *, split_rule: str = "as they were given"
+    ) -> None:
+        self.name, self.splits, self.split_rule = name, dict(splits), split_rule
+        self.dropped_attributes: Mapping[str, str] = {}
+        self.failures: dict[str, str] = {}
         self.action_names = self.splits["train"].action_names
         self.attribute_names = self.splits["train"].attribute_names
 
@@ -89,15 +140,26 @@ class MemorySource:
         """A sha256 over pictures and labels of the test."""
         return self.splits["test"].fingerprint()
 
+    def labels(self, split: Split) -> Truth:
+        """Of all clips."""
+        clips = self.splits[split]
+        return Truth(
+            ids=tuple(map(_name, range(len(clips)))),
+            groups=tuple(map(str, clips.groups)),
+            actions=clips.actions,
+            private=clips.private,
+        )
+
     def training(
-        self, *, num_steps: int, batch_size: int, seed: int
+        self, *, num_steps: int, batch_size: int, seed: int, share: Share | None = None
     ) -> AbstractContextManager[Callable[[int], PrivateBatch]]:
         """Clips drawn with replacement."""
         clips = self.splits["train"]
+        own = list((share or Share()).of(0, batch_size))
 
         def batch_at(step: int) -> PrivateBatch:
             rows = step_generator(seed, step).integers(0, len(clips), batch_size)
-            return batch_of(clips, rows, progress=step / num_steps)
+            return batch_of(clips, rows[own], progress=step / num_steps)
 
         return nullcontext(batch_at)
 
@@ -110,15 +172,15 @@ class MemorySource:
 
     def hidden(self, hide: Hide) -> MemorySource:
         """The clips hidden once, in bytes as they would be published."""
-        return MemorySource(self.name, {split: _hidden(clips, hide) for split, clips in self.splits.items()})
+        hidden = {split: _hidden(clips, hide) for split, clips in self.splits.items()}
+        return MemorySource(self.name, hidden, split_rule=self.split_rule)
 
 
 def _hidden(clips: PrivateClips, hide: Hide) -> PrivateClips:
     frames = np.empty_like(clips.frames)
     for start in range(0, len(clips), 256):
         rows = slice(start, start + 256)
-        shown = (hide(as_video(clips.frames[rows])) * 255).round().clamp(0, 255).to(torch.uint8)
-        frames[rows] = shown.numpy().transpose(0, 2, 3, 4, 1)
+        frames[rows] = as_frames(hide(as_video(clips.frames[rows])))
     return replace(clips, frames=frames)
 
 
@@ -130,12 +192,20 @@ def open_glyphs(data: GlyphData) -> MemorySource:
         split: draw_private_clips(split, counts[split], seed=data.seed, digits=digits, style=data.style, gait=data.gait)
         for split in SPLITS
     }
-    return MemorySource(f"glyph motion ({data.style.variant})", splits)
+    return MemorySource(
+        f"glyph motion ({data.style.variant})", splits, split_rule="no picture of a digit is in two splits"
+    )
 
 
 def as_video(frames: UInt8[np.ndarray, "clips time height width 3"]) -> Float32[Tensor, "clips 3 time height width"]:
     """Pictures as the networks here take them: from 0 to 1, so that black is 0."""
     return torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 4, 1, 2, 3))).float() / 255
+
+
+def as_frames(video: Float[Tensor, "clips 3 time height width"]) -> UInt8[np.ndarray, "clips time height width 3"]:
+    """The reverse of `as_video`: bytes, as clips are published in."""
+    frames = (video * 255).round().clamp(0, 255).to(torch.uint8)
+    return np.ascontiguousarray(frames.cpu().numpy().transpose(0, 2, 3, 4, 1))
 
 
 def batch_of(clips: PrivateClips, rows: Int64[np.ndarray, " batch"], *, progress: float = 0.0) -> PrivateBatch:
@@ -144,10 +214,14 @@ def batch_of(clips: PrivateClips, rows: Int64[np.ndarray, " batch"], *, progress
         video=as_video(clips.frames[rows]),
         actions=torch.from_numpy(clips.actions[rows]),
         private=torch.from_numpy(clips.private[rows]),
-        ids=tuple(f"clip {row}" for row in rows),
+        ids=tuple(map(_name, rows.tolist())),
         groups=tuple(str(group) for group in clips.groups[rows]),
         progress=progress,
     )
+
+
+def _name(row: int) -> str:
+    return f"clip {row}"
 
 
 def check_private(private: Float32[Tensor, "batch attributes"], ids: tuple[str, ...]) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,13 +15,15 @@ import torch
 from tubelet.configs import from_json, to_json
 from tubelet.errors import ConfigError
 from tubelet.methods.anonymization.attack import attack
+from tubelet.methods.anonymization.data import ClipSource, Hide
 from tubelet.methods.anonymization.measure import Measured, as_metric, known_of, mask_metrics, measured
 from tubelet.methods.anonymization.model import MODEL_FILE, Anonymizer
 from tubelet.methods.anonymization.opening import open_source
 from tubelet.methods.anonymization.pruning import flops
-from tubelet.methods.anonymization.recipes import AnonymizationConfig
-from tubelet.runs import Metric, Report, RunDirectory
+from tubelet.methods.anonymization.recipes import RANDOM_START, AnonymizationConfig, random_start_warning, start_of
+from tubelet.runs import Failure, Metric, Report, RunDirectory
 from tubelet.runs.directory import check_output
+from tubelet.training.precision import find_device
 
 NO_GUARANTEE = (
     "Empirical: leakage to the attackers that were trained here, not a bound. There is no formal privacy, and the mask "
@@ -27,9 +31,9 @@ NO_GUARANTEE = (
 )
 _PROTOCOL = (
     "A recogniser and {count} attackers trained anew on clips hidden by the frozen model, {steps} steps each, scored "
-    "on the test split; the strongest attacker counts; 95 % intervals over groups. label_floor: answers without any "
-    "information. action_floor: an attacker who knows the action as well as the recogniser does and nothing else. "
-    "kept, union_visibility and flicker are of the masks. " + NO_GUARANTEE
+    "on the test split; the attacker that is strongest on {chosen_on} clips counts; 95 % intervals over groups. "
+    "label_floor: answers without any information. action_floor: an attacker who knows the action as well as the "
+    "recogniser does and nothing else. kept, union_visibility and flicker are of the masks. " + NO_GUARANTEE
 )
 
 
@@ -42,7 +46,9 @@ def evaluate(config: AnonymizationConfig, run: RunDirectory, out: Path) -> Repor
         out: An existing folder.
 
     Raises:
-        ConfigError: The training did not come to its end.
+        ConfigError: The training did not come to its end, or the device is absent.
+        DatasetError: Too many clips cannot be read.
+        WeightsError: Weights that attackers are to start from cannot be read or do not fit.
     """
     del out
     if not (run.path / MODEL_FILE).exists():
@@ -52,12 +58,14 @@ def evaluate(config: AnonymizationConfig, run: RunDirectory, out: Path) -> Repor
         )
     torch.set_num_threads(config.num_threads)
     anonymizer = Anonymizer.load(run.path)
+    device = find_device(config.device)
+    hide, kept_of = hiding_on(anonymizer, device)
     source = open_source(config)
     known = known_of(source)
     found: dict[str, Measured] = {}
     for name, published in (
-        ("raw", source),
-        ("hidden", source.hidden(lambda video: anonymizer(video)[0])),
+        ("raw", source.hidden(lambda video: video)),  # through the same hands, so that nothing else differs
+        ("hidden", source.hidden(hide)),
     ):
         attacked = attack(
             published,
@@ -69,8 +77,13 @@ def evaluate(config: AnonymizationConfig, run: RunDirectory, out: Path) -> Repor
             device=config.device,
         )
         found[name] = measured(attacked, known, source.attribute_names, len(source.action_names), seed=config.seed)
-    masks = mask_metrics(source, anonymizer.kept, config.shape.tubelet)
-    return _report(config, source.name, source.fingerprint(), found, masks)
+    return _report(config, source, found, mask_metrics(source, kept_of, config.shape.tubelet))
+
+
+def hiding_on(anonymizer: Anonymizer, device: torch.device) -> tuple[Hide, Hide]:
+    """What hides clips on a device, and what says which of their tubelets stay; clips may come from elsewhere."""
+    anonymizer.network.to(device)
+    return lambda video: anonymizer(video.to(device))[0], lambda video: anonymizer.kept(video.to(device))
 
 
 def _digest(config: AnonymizationConfig, model: Path) -> str:
@@ -80,11 +93,7 @@ def _digest(config: AnonymizationConfig, model: Path) -> str:
 
 
 def _report(
-    config: AnonymizationConfig,
-    name: str,
-    fingerprint: str,
-    found: dict[str, Measured],
-    masks: dict[str, Metric],
+    config: AnonymizationConfig, source: ClipSource, found: dict[str, Measured], masks: dict[str, Metric]
 ) -> Report:
     raw, hidden = found["raw"], found["hidden"]
     beats_floor = raw.excess.low > 0
@@ -96,28 +105,32 @@ def _report(
         "raw_private_cmap": as_metric(raw.cmap),
         "raw_excess_leakage": as_metric(raw.excess),
     }
-    warning = (
-        ""
-        if beats_floor
-        else (
-            " VOID: no attacker reads more from the clips as they are than the action tells, so that nothing follows "
-            "from low leakage."
-        )
+    left_out = {**source.dropped_attributes, **hidden.attackers[hidden.strongest].excluded}
+    protocol = _PROTOCOL.format(
+        count=len(config.attack.attackers), steps=config.attack.num_steps, chosen_on=hidden.chosen_on
     )
     return Report(
         title="Utility and leakage of hidden clips" + ("" if beats_floor else " (VOID: the attackers are too weak)"),
         metrics=metrics,
-        num_expected=hidden.num_clips,
+        num_expected=hidden.num_clips + len(hidden.failures),
         num_scored=hidden.num_clips,
-        protocol=_PROTOCOL.format(count=len(config.attack.attackers), steps=config.attack.num_steps) + warning,
-        dataset=name,
-        dataset_fingerprint=fingerprint,
+        failures=tuple(Failure(item=item, reason=reason) for item, reason in hidden.failures.items()),
+        protocol=" ".join([protocol, *_remarks(config, source, left_out, beats_floor=beats_floor)]),
+        dataset=source.name,
+        dataset_fingerprint=source.fingerprint(),
         seed=config.seed,
         details={
             "privacy_mode": config.privacy_mode,
             "privacy_weight": config.pruning.privacy_weight,
             "temporal": config.pruning.temporal,
             "strongest": hidden.strongest,
+            "strongest_chosen_on": hidden.chosen_on,
+            "strongest_on_test": hidden.strongest_on_test,
+            "val_cmap": {name: None if math.isnan(value) else value for name, value in hidden.val_cmap.items()},
+            "start": start_of(config),
+            "random_starts": list(config.attack.random_starts),
+            "split_rule": source.split_rule,
+            "raw_failures": dict(raw.failures),
             "attributes": {
                 attribute: {
                     "average_precision": scores.average_precision.value,
@@ -128,9 +141,32 @@ def _report(
                 }
                 for attribute, scores in hidden.attackers[hidden.strongest].of_attribute.items()
             },
-            "excluded_attributes": hidden.attackers[hidden.strongest].excluded,
+            "excluded_attributes": left_out,
         },
     )
+
+
+def _remarks(
+    config: AnonymizationConfig, source: ClipSource, left_out: Mapping[str, str], *, beats_floor: bool
+) -> list[str]:
+    """What a reader of the numbers must know besides how they were measured."""
+    remarks = [f"Splits: {source.split_rule}."]
+    if left_out:
+        named = "; ".join(f"{name} ({why})" for name, why in left_out.items())
+        remarks.append(f"Attributes left out: {named}.")
+    if config.attack.random_starts:
+        remarks.append(
+            f"Started from random numbers: {', '.join(config.attack.random_starts)}; attackers with published weights "
+            "would read more, so that leakage is understated (attack.weights names files of them)."
+        )
+    if start_of(config) == RANDOM_START:
+        remarks.append(random_start_warning(config))
+    if not beats_floor:
+        remarks.append(
+            "VOID: no attacker reads more from the clips as they are than the action tells, so that nothing follows "
+            "from low leakage."
+        )
+    return remarks
 
 
 def _flops_share(config: AnonymizationConfig) -> Metric:

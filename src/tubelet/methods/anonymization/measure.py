@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 
-from tubelet.methods.anonymization.attack import Attacked, Truth
-from tubelet.methods.anonymization.data import ClipSource, Hide, MemorySource
+from tubelet.methods.anonymization.attack import Attacked
+from tubelet.methods.anonymization.data import ClipSource, Hide, MemorySource, Truth
 from tubelet.methods.anonymization.masks import flicker, kept_fraction, share_kept_of, union_visibility
+from tubelet.metrics.classification import average_precision
 from tubelet.metrics.conditional_leakage import ConditionalLeakage, conditional_leakage
 from tubelet.metrics.intervals import Estimate, ratio_interval
 from tubelet.metrics.private_leakage import (
@@ -32,21 +34,30 @@ class Measured:
     Attributes:
         top1: Of the action, by the network trained anew on published clips.
         attackers: What each attacker reads.
-        strongest: Name of the one with the highest cMAP.
+        strongest: Name of the one that counts: with the highest cMAP on validation clips, so that it is not chosen by
+            what it is judged on.
+        chosen_on: "test" where no attribute varies among the validation clips; the choice is then the attacker's best.
+        strongest_on_test: The one with the highest cMAP on the test.
+        val_cmap: Of each attacker on validation clips; NaN where no attribute varies among them.
         label_floor: cMAP of answers that know nothing: the mean prevalence.
         action_floor: What an attacker reaches who knows the action as well as the utility network, and nothing else.
         excess: How far the strongest attacker is above that.
-        num_clips: Clips of the test.
+        num_clips: Clips of the test that were scored.
+        failures: Reasons why the others were not, by id.
         within_classes: The strongest attacker among clips of one action at a time: what the action does not explain.
     """
 
     top1: Estimate
     attackers: Mapping[str, Leakage]
     strongest: str
+    chosen_on: Literal["validation", "test"]
+    strongest_on_test: str
+    val_cmap: Mapping[str, float]
     label_floor: Estimate
     action_floor: Leakage
     excess: Estimate
     num_clips: int
+    failures: Mapping[str, str]
     within_classes: ConditionalLeakage | None
 
     @property
@@ -103,7 +114,10 @@ def measured(attacked: Attacked, known: Truth, attributes: Sequence[str], num_ac
         name: measure_leakage(scores, truth.private, truth.groups, attributes, seed=seed)
         for name, scores in attacked.private_scores.items()
     }
-    strongest = max(attackers, key=lambda name: attackers[name].mean.average_precision.value)
+    strongest_on_test = max(attackers, key=lambda name: attackers[name].mean.average_precision.value)
+    val_cmap = {name: _val_cmap(attacked, name) for name in attackers}
+    is_measured = not any(np.isnan(value) for value in val_cmap.values())
+    strongest = max(attackers, key=lambda name: val_cmap[name]) if is_measured else strongest_on_test
     guessed = guessed_actions(truth.actions, top1.value, num_actions, seed=seed)
     floor = measure_leakage(
         class_prior_attacker(known.private, known.actions, guessed),
@@ -117,12 +131,28 @@ def measured(attacked: Attacked, known: Truth, attributes: Sequence[str], num_ac
         top1=top1,
         attackers=attackers,
         strongest=strongest,
+        chosen_on="validation" if is_measured else "test",
+        strongest_on_test=strongest_on_test,
+        val_cmap=val_cmap,
         label_floor=attackers[strongest].label_floor,
         action_floor=floor,
         excess=excess_leakage(attackers[strongest], floor),
         num_clips=len(truth.ids),
+        failures=dict(attacked.failures),
         within_classes=_within_classes(attacked.private_scores[strongest], truth, attributes, seed),
     )
+
+
+def _val_cmap(attacked: Attacked, attacker: str) -> float:
+    """Mean average precision of an attacker on validation clips, over the attributes that vary among them."""
+    if attacked.val_truth is None:
+        return float("nan")
+    found = []
+    for scores, labels in zip(attacked.val_scores[attacker].T, attacked.val_truth.private.T, strict=True):
+        known = ~np.isnan(labels)
+        if len(np.unique(labels[known])) == 2:
+            found.append(average_precision(scores[known], labels[known] == 1))
+    return float(np.mean(found)) if found else float("nan")
 
 
 def _within_classes(
@@ -140,17 +170,8 @@ def _within_classes(
 
 
 def known_of(source: ClipSource) -> Truth:
-    """Labels of the training clips."""
-    ids: list[str] = []
-    groups: list[str] = []
-    actions: list[Int64[np.ndarray, " batch"]] = []
-    private: list[Float[np.ndarray, "batch attributes"]] = []
-    for batch in source.evaluation("train", batch_size=256, num_views=1):
-        ids += batch.ids
-        groups += batch.groups
-        actions.append(batch.actions.numpy())
-        private.append(batch.private.numpy())
-    return Truth(ids=tuple(ids), groups=tuple(groups), actions=np.concatenate(actions), private=np.concatenate(private))
+    """Labels of the training clips; none of them is read for it."""
+    return source.labels("train")
 
 
 def mask_metrics(source: ClipSource, kept_of: Hide, tubelet: Grid) -> dict[str, Metric]:
@@ -161,7 +182,8 @@ def mask_metrics(source: ClipSource, kept_of: Hide, tubelet: Grid) -> dict[str, 
         kept_of: From clips to which of their tubelets stay.
         tubelet: Frames, rows and columns of one.
     """
-    kept = torch.cat([kept_of(batch.video) for batch in source.evaluation("test", batch_size=64, num_views=1)]).bool()
+    batches = source.evaluation("test", batch_size=64, num_views=1)
+    kept = torch.cat([kept_of(batch.video).cpu() for batch in batches]).bool()
     found = {
         "kept": kept_fraction(kept),
         "union_visibility": union_visibility(kept),

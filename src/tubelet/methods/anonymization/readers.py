@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from tubelet.errors import WeightsError
 from tubelet.methods.anonymization.recipes import ReaderName
 from tubelet.models.vit import VideoViT
 
@@ -117,8 +118,10 @@ class _Normalised(nn.Module):
         return logits
 
 
-def build_reader(name: ReaderName, num_outputs: int, *, num_frames: int, size_px: int) -> nn.Module:
-    """A network by name; its weights are random.
+def build_reader(
+    name: ReaderName, num_outputs: int, *, num_frames: int, size_px: int, weights: str | None = None
+) -> nn.Module:
+    """A network by name.
 
     Args:
         name: "frame_cnn", "pair_cnn", "still_cnn" and "tiny_vit" are for small pictures, the others for those of 112
@@ -126,7 +129,13 @@ def build_reader(name: ReaderName, num_outputs: int, *, num_frames: int, size_px
         num_outputs: Logits.
         num_frames: Frames of a clip.
         size_px: Side of the pictures.
+        weights: See `ReaderWeights`; None for random numbers. The last layer is new in any case.
+
+    Raises:
+        WeightsError: The weights cannot be read or fetched, or belong to another network.
     """
+    if weights is not None and name in ("frame_cnn", "pair_cnn", "still_cnn", "tiny_vit"):
+        raise WeightsError(f"{name} is an attacker of this toolkit and has no published weights; leave them away")
     if name == "frame_cnn":
         return FrameCnn(num_outputs)
     if name == "pair_cnn":
@@ -135,17 +144,37 @@ def build_reader(name: ReaderName, num_outputs: int, *, num_frames: int, size_px
         return StillCnn(num_outputs)
     if name == "tiny_vit":
         return TinyViT(num_outputs, num_frames=num_frames, size_px=size_px)
-    from tubelet.models import frames, mvit, r2plus1d, vit
+    network = _published(name, num_outputs, num_frames, size_px, weights)
+    return _Normalised(network, network.mean, network.std)  # type: ignore[arg-type]
+
+
+def _published(name: ReaderName, num_outputs: int, num_frames: int, size_px: int, weights: str | None) -> nn.Module:
+    """A network that others trained before, with their weights where a file of them is named."""
+    from tubelet.models import efficientnet_lite, frames, mvit, r2plus1d, vit, vit_weights
 
     if name == "frame_lite0":
-        network: nn.Module = frames.frame_lite0(num_outputs)
-    elif name == "r3d_18":
-        network = r2plus1d.r3d_18(num_outputs)
-    elif name == "mvit_b_16x4":
-        network = mvit.mvit_b_16x4(num_outputs)
-    else:
-        network = vit.vit_base(num_outputs, num_frames=num_frames, size_px=size_px)
-    return _Normalised(network, network.mean, network.std)  # type: ignore[arg-type]
+        frame_network = frames.frame_lite0(num_outputs)
+        if weights == "imagenet":
+            from tubelet import weights as published
+
+            weights = str(published.fetch(published.EFFICIENTNET_LITE0))
+        if weights is not None:
+            efficientnet_lite.load_efficientnet_lite_weights(frame_network.backbone, weights)
+        return frame_network
+    if name == "r3d_18":
+        resnet = r2plus1d.r3d_18(num_outputs)
+        if weights is not None:
+            r2plus1d.load_r2plus1d_weights(resnet, weights, new_head=True)
+        return resnet
+    if name == "mvit_b_16x4":
+        multiscale = mvit.mvit_b_16x4(num_outputs, num_frames=num_frames, size_px=size_px)
+        if weights is not None:
+            mvit.load_mvit_weights(multiscale, weights, new_head=True)
+        return multiscale
+    transformer = vit.vit_base(num_outputs, num_frames=num_frames, size_px=size_px)
+    if weights is not None:
+        vit_weights.load_vit_weights(transformer, weights, head="keep")
+    return transformer
 
 
 def _convolutions(channels: tuple[int, ...]) -> nn.Sequential:

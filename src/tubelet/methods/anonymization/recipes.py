@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Literal
 
 from tubelet.datasets.glyph_motion import GlyphStyle
@@ -55,6 +56,23 @@ class VideoData:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReaderWeights:
+    """Files of published weights that readers start from; None for random numbers, which understates leakage.
+
+    Attributes:
+        frame_lite0: Of EfficientNet-Lite0 on ImageNet; "imagenet" fetches them.
+        r3d_18: Of R3D-18 on Kinetics, as torchvision has them.
+        mvit_b_16x4: Of MViT-B 16x4 on Kinetics, as torchvision has them.
+        vit_base: Of a VideoMAE ViT-B.
+    """
+
+    frame_lite0: str | None = None
+    r3d_18: str | None = None
+    mvit_b_16x4: str | None = None
+    vit_base: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class AttackConfig:
     """Networks that are trained anew on masked clips, to see what is left in them.
 
@@ -65,6 +83,7 @@ class AttackConfig:
         batch_size: Clips of a step.
         optimizer: Of each training.
         num_views: Places in time of the test, whose scores are averaged.
+        weights: What the networks start from.
     """
 
     utility: ReaderName = "r3d_18"
@@ -75,6 +94,7 @@ class AttackConfig:
         default_factory=lambda: OptimizerConfig(lr=1e-4, weight_decay=0.05, final_lr_factor=0.01)
     )
     num_views: int = 5
+    weights: ReaderWeights = field(default_factory=ReaderWeights)
 
     def __post_init__(self) -> None:
         for name in ("num_steps", "batch_size", "num_views"):
@@ -82,6 +102,23 @@ class AttackConfig:
                 raise ValueError(f"{name} is {getattr(self, name)}; allowed: 1 or more")
         if not self.attackers:
             raise ValueError("attackers is empty; name at least one, or leakage cannot be told")
+        used = {self.utility, *self.attackers}
+        for weighted in fields(self.weights):
+            if getattr(self.weights, weighted.name) is not None and weighted.name not in used:
+                raise ValueError(
+                    f"weights.{weighted.name} names a file, and {weighted.name} is neither the utility model nor an "
+                    f"attacker ({', '.join(sorted(used))}); put it in attackers, or leave its weights away"
+                )
+
+    def weights_of(self, name: ReaderName) -> str | None:
+        """What a network starts from; None for random numbers."""
+        weights: str | None = getattr(self.weights, name, None)
+        return weights
+
+    @property
+    def random_starts(self) -> tuple[ReaderName, ...]:
+        """The networks that start from random numbers."""
+        return tuple(name for name in dict.fromkeys((self.utility, *self.attackers)) if self.weights_of(name) is None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,14 +181,50 @@ class AnonymizationConfig:
             )
 
 
+RANDOM_START = "random numbers"
+
+
+def start_of(config: AnonymizationConfig) -> str:
+    """What the anonymiser's network starts from, in words."""
+    if config.image_weights is not None:
+        return f"image weights {Path(config.image_weights).name}"
+    return f"a warm start of {config.num_warm_steps} steps" if config.num_warm_steps else RANDOM_START
+
+
+def random_start_warning(config: AnonymizationConfig) -> str:
+    """What is to be said where `start_of` is `RANDOM_START`."""
+    return (
+        f"The anonymiser starts from random numbers (seed {config.seed}), and the published one from ImageNet weights: "
+        "its numbers are not to be compared with the paper's. Name a file: --set image_weights=vit_b16.safetensors."
+    )
+
+
 def vp_hmdb51() -> AnonymizationConfig:
     """The published configuration on VP-HMDB51: ViT-B/16, keep 0.9 at three blocks, gradient reversal."""
-    return AnonymizationConfig()
+    return _published("vp_hmdb51", num_train=3570)
 
 
 def vp_ucf101() -> AnonymizationConfig:
     """The published configuration on VP-UCF101."""
-    return AnonymizationConfig(data=VideoData(dataset="vp_ucf101"), num_steps=95000)
+    return _published("vp_ucf101", num_train=9537)
+
+
+def _published(dataset: Literal["vp_ucf101", "vp_hmdb51"], *, num_train: int) -> AnonymizationConfig:
+    """The published schedule, whose epochs are of the `num_train` clips of the first official training list.
+
+    Of these a part is held out for validation here; the steps stay, so that networks see as many clips as published.
+    """
+    steps = num_train / 8  # of an epoch, at batch size 8: 446 of VP-HMDB51, 1,192 of VP-UCF101
+    base = AnonymizationConfig()
+    return replace(
+        base,
+        data=VideoData(dataset=dataset),
+        # The anonymiser: 80 epochs, of which the first 5 warm up. 35,700 and 2,231 steps; of UCF 95,370 and 5,961.
+        num_steps=round(80 * steps),
+        optimizer=replace(base.optimizer, num_warmup_steps=round(5 * steps)),
+        # Utility model and attackers: 50 epochs, without a warm-up. 22,312 steps; of UCF 59,606.
+        attack=replace(base.attack, num_steps=round(50 * steps)),
+    )
 
 
 def glyphs() -> AnonymizationConfig:

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from tubelet.configs import to_json
+from tubelet.datasets.order import Share
+from tubelet.errors import ConfigError
 from tubelet.methods.anonymization.data import ClipSource, PrivateBatch, check_private
 from tubelet.methods.anonymization.losses import dual_loss, reversal_weight
 from tubelet.methods.anonymization.model import MODEL_FILE, Anonymizer, DualTokenViT
 from tubelet.methods.anonymization.opening import open_source
-from tubelet.methods.anonymization.recipes import AnonymizationConfig, VideoData
+from tubelet.methods.anonymization.recipes import (
+    RANDOM_START,
+    AnonymizationConfig,
+    VideoData,
+    random_start_warning,
+    start_of,
+)
 from tubelet.methods.anonymization.warm import warm_start
 from tubelet.metrics.classification import mean_average_precision, top_k
 from tubelet.models.vit_weights import load_vit_weights
 from tubelet.runs import RunDirectory, installed_versions
 from tubelet.training.batch_checks import check_labels
+from tubelet.training.distributed import ALONE, World, joined, seed_rank
 from tubelet.training.loop import LoopConfig, fit
 from tubelet.training.optimizer import adamw
 from tubelet.training.precision import find_device
@@ -33,16 +44,19 @@ _EVALUATION_BATCH = 50
 
 
 def train(config: AnonymizationConfig, run: RunDirectory) -> None:
-    """Train what the config describes and leave the model in the run's folder.
+    """Train what the config describes and leave the model in the run's folder; `torchrun` trains in several processes.
 
     Raises:
         DatasetError: The clips or their labels cannot be used.
-        ConfigError: The device is absent.
-        TrainingError: The loss is not finite.
+        ConfigError: The device is absent, or the processes cannot share a batch equally.
+        TrainingError: The loss is not finite, or another process ended.
     """
-    source = open_source(config)
-    anonymizer = train_anonymizer(config, source, run)
-    anonymizer.save(run.path / MODEL_FILE)
+    with joined(config.device) as world:
+        if world.is_first and start_of(config) == RANDOM_START:
+            sys.stderr.write(f"tubelet: warning: {random_start_warning(config)}\n")
+        anonymizer = train_anonymizer(config, open_source(config), run, world=world)
+        if world.is_first:
+            anonymizer.save(run.path / MODEL_FILE)
 
 
 def check(config: AnonymizationConfig) -> None:
@@ -57,14 +71,33 @@ def check(config: AnonymizationConfig) -> None:
         open_source(config)
 
 
-def train_anonymizer(config: AnonymizationConfig, source: ClipSource, run: RunDirectory) -> Anonymizer:
+def train_anonymizer(
+    config: AnonymizationConfig, source: ClipSource, run: RunDirectory, *, world: World = ALONE
+) -> Anonymizer:
     """Stage one: the network with two tokens.
+
+    Args:
+        config: What and how long.
+        source: Its training and validation clips are used.
+        run: Where log, checkpoints and the least private weights go.
+        world: The processes of this training, which share every batch.
+
+    Raises:
+        ConfigError: The device is absent, or the processes cannot share a batch equally.
+        TrainingError: The loss is not finite, or another process ended.
 
     Source: arXiv:2603.26336's code. The weights kept are those with the best action accuracy on validation clips.
     Differs: the release picks them on its test list.
     """
-    seed_everything(config.seed, num_threads=config.num_threads)
-    device = find_device(config.device)
+    if config.batch_size % world.size:
+        raise ConfigError(
+            f"batch_size is {config.batch_size}, which {world.size} processes cannot share equally; give a multiple: "
+            f"--set batch_size={config.batch_size + -config.batch_size % world.size}"
+        )
+    device = find_device(config.device) if world.size == 1 else world.device
+    # Not all of what videos need repeats bit by bit on a GPU.
+    seed_everything(config.seed, num_threads=config.num_threads, deterministic=device.type == "cpu")
+    share = Share(rank=world.rank, world_size=world.size)
     network = DualTokenViT(len(source.action_names), len(source.attribute_names), config.shape)
     if config.image_weights is not None:
         load_vit_weights(network.vit, config.image_weights, head="keep")
@@ -79,8 +112,13 @@ def train_anonymizer(config: AnonymizationConfig, source: ClipSource, run: RunDi
             batch_size=config.batch_size,
             optimizer=config.optimizer,
             seed=config.seed,
+            world=world,
         )
-    with source.training(num_steps=config.num_steps, batch_size=config.batch_size, seed=config.seed) as batch_at:
+    if world.size > 1:  # after the warm start, at whose end all processes draw the same heads
+        seed_rank(config.seed, world)
+    with source.training(
+        num_steps=config.num_steps, batch_size=config.batch_size, seed=config.seed, share=share
+    ) as batch_at:
         trained = fit(
             network,
             adamw(network, lr=config.optimizer.lr, weight_decay=config.optimizer.weight_decay),
@@ -97,29 +135,29 @@ def train_anonymizer(config: AnonymizationConfig, source: ClipSource, run: RunDi
             ),
             run=run,
             check_batch=lambda batch: _check(batch, source),
-            validate=lambda model, step: _validate(model, step, config, source, run),
+            validate=lambda model, step: _validate(model, step, config, source, run, world),
             validation=ValidationConfig(
                 every=config.validate_every or max(1, config.num_steps // 10), metric="top1", goal="max"
             ),
+            world=world,
         )
     if not isinstance(trained, DualTokenViT):
         raise TypeError(f"training returned {type(trained).__name__}; DualTokenViT expected")
-    facts = {
+    return Anonymizer(trained.cpu(), config.pruning, _facts(config, source))
+
+
+def _facts(config: AnonymizationConfig, source: ClipSource) -> dict[str, Any]:
+    """What else is known of the model; `step_s` is the time from one frame to the next of its clips."""
+    return {
         "actions": list(source.action_names),
         "attributes": list(source.attribute_names),
         "privacy_mode": config.privacy_mode,
         "config": to_json(config),
         "data": source.name,
         "versions": installed_versions(),
-        "step_s": _step_s(config),
-        "licence": "Apache-2.0" if not isinstance(config.data, VideoData) else "of its training clips",
+        "step_s": config.data.stride / 25.0 if isinstance(config.data, VideoData) else 1 / 15,
+        "licence": "of its training clips" if isinstance(config.data, VideoData) else "Apache-2.0",
     }
-    return Anonymizer(trained.cpu(), config.pruning, facts)
-
-
-def _step_s(config: AnonymizationConfig) -> float:
-    """Time from one frame to the next of what the network was trained on."""
-    return config.data.stride / 25.0 if isinstance(config.data, VideoData) else 1 / 15
 
 
 def _loss(model: nn.Module, batch: PrivateBatch, config: AnonymizationConfig) -> Mapping[str, Tensor]:
@@ -141,7 +179,7 @@ def _check(batch: PrivateBatch, source: ClipSource) -> None:
 
 
 def _validate(
-    model: nn.Module, step: int, config: AnonymizationConfig, source: ClipSource, run: RunDirectory
+    model: nn.Module, step: int, config: AnonymizationConfig, source: ClipSource, run: RunDirectory, world: World
 ) -> Mapping[str, float]:
     """Accuracy of the network's own heads on validation clips; keeps the weights whose attribute head reads least."""
     if not isinstance(model, DualTokenViT):
@@ -159,6 +197,8 @@ def _validate(
     cmap = mean_average_precision(np.concatenate(private)[known], np.concatenate(truth)[known] > 0)
     if np.isnan(cmap):
         return {"top1": top1}
+    if not world.is_first:
+        return {"top1": top1, "private_cmap": cmap}
     earlier = [line["private_cmap"] for line in run.read_log() if line.get("event") == "least_private"]
     if not earlier or cmap < min(earlier):
         facts = {"step": step, "chosen": f"lowest mean average precision of the attribute head, {cmap:.4f}"}

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from tubelet.datasets.order import Share
 from tubelet.errors import OutputExistsError
 from tubelet.methods.anonymization.data import ClipSource, PrivateBatch
 from tubelet.methods.anonymization.losses import dual_loss
 from tubelet.methods.anonymization.model import DualTokenViT
 from tubelet.methods.anonymization.pruning import ContrastPruning, PruningConfig
 from tubelet.runs import RunDirectory
+from tubelet.training.distributed import ALONE, World
 from tubelet.training.loop import LoopConfig, fit
 from tubelet.training.optimizer import OptimizerConfig, adamw
 from tubelet.training.schedule import cosine
@@ -46,6 +49,7 @@ def warm_start(
     batch_size: int,
     optimizer: OptimizerConfig,
     seed: int,
+    world: World = ALONE,
 ) -> None:
     """Train the transformer to read actions and attributes by one token, then copy that token over the other.
 
@@ -61,15 +65,18 @@ def warm_start(
         batch_size: Clips of a step.
         optimizer: Of the training.
         seed: Of batches.
+        world: The processes of this training.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        run = RunDirectory.create(folder, {"recipe": "warm start", "seed": seed})
-    except OutputExistsError:
-        run = RunDirectory.open(folder)
+    if world.is_first:
+        with suppress(OutputExistsError):
+            RunDirectory.create(folder, {"recipe": "warm start", "seed": seed})
+    world.gather(None)  # the folder is there before anyone looks into it
+    run = RunDirectory.open(folder)
+    share = Share(rank=world.rank, world_size=world.size)
     one = _OneToken(network, pruning)
     device = next(network.parameters()).device
-    with source.training(num_steps=num_steps, batch_size=batch_size, seed=seed + _STREAM) as batch_at:
+    with source.training(num_steps=num_steps, batch_size=batch_size, seed=seed + _STREAM, share=share) as batch_at:
         fit(
             one,
             adamw(one, lr=optimizer.lr, weight_decay=optimizer.weight_decay),
@@ -83,6 +90,7 @@ def warm_start(
             ),
             config=LoopConfig(num_steps=num_steps, checkpoint_every=max(1, num_steps // 2)),
             run=run,
+            world=world,
         )
     with torch.no_grad():
         if network.vit.cls_tokens is not None:
