@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -16,6 +18,7 @@ from tests.support.media import make_video, reference_frames, reference_times_s,
 from tubelet.cli.main import main
 from tubelet.methods.anonymization import leftover
 from tubelet.methods.anonymization.agreement import Recognised
+from tubelet.methods.anonymization.footage import grown
 from tubelet.methods.anonymization.model import Anonymizer, DualTokenViT, VitShape
 from tubelet.methods.anonymization.pruning import PruningConfig
 from tubelet.people import detector as people_detector
@@ -23,7 +26,8 @@ from tubelet.people import faces as people_faces
 from tubelet.people import landmarks as people_landmarks
 from tubelet.people.boxes import Boxes
 from tubelet.people.landmarks import Pose
-from tubelet.video import read_frames
+from tubelet.runs.progress import Task
+from tubelet.video import probe, read_frames
 
 SHAPE = VitShape(
     num_frames=4, size_px=32, tubelet=(2, 8, 8), channels=12, depth=2, num_heads=2, dropout=0.0,
@@ -72,7 +76,6 @@ def test_a_video_is_hidden_frame_for_frame(model: Path, tmp_path: Path, capsys: 
         assert frame.image[inner].max() <= 16
     with av.open(str(result)) as container:
         assert not container.streams.audio
-        assert not set(container.metadata) - {"major_brand", "minor_version", "compatible_brands", "encoder"}
     page = (out / "report.html").read_text()
     assert page.count("data:image/jpeg") == 12
     assert "not for publishing" in page
@@ -120,6 +123,53 @@ def test_a_source_without_sound_is_told(model: Path, tmp_path: Path, capsys: pyt
     assert json.loads((out / "silent.masks.json").read_text())["sound"] == "left out"
 
 
+TAGS = {
+    "title": "Garden of the Lindgrens",
+    "comment": "filmed by Anna",
+    "creation_time": "2021-06-07T08:09:10.000000Z",
+    "location": "+48.2082+016.3738/",
+    "artist": "Anna Lindgren",
+}
+
+
+@pytest.mark.parametrize("name", ["tagged.mp4", "tagged.mov", "tagged.mkv"])
+@pytest.mark.parametrize("more", [(), ("--keep-audio",)])
+def test_nothing_that_the_file_says_of_itself_comes_along(
+    model: Path, tmp_path: Path, name: str, more: tuple[str, ...]
+) -> None:
+    clip, source, out = make_video(tmp_path / "clip.mp4", num_frames=10, has_audio=True), tmp_path / name, tmp_path / "o"
+    tags = [word for key, value in TAGS.items() for word in ("-metadata", f"{key}={value}")]
+    for stream in "va":
+        tags += [f"-metadata:s:{stream}:0", f"title={stream}-track of Anna", f"-metadata:s:{stream}:0", "language=swe"]
+        tags += [f"-metadata:s:{stream}:0", f"handler_name={stream}-handler of Anna"]
+        tags += [f"-metadata:s:{stream}:0", f"creation_time={TAGS['creation_time']}"]
+    chapters = tmp_path / "chapters.txt"
+    chapters.write_text(";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=200\ntitle=Anna waves\n")
+    movflags = [] if name.endswith("mkv") else ["-movflags", "use_metadata_tags"]
+    run_ffmpeg(["-i", clip, "-i", chapters, "-map", "0", "-map_chapters", "1", "-c", "copy", *movflags, *tags, source])
+    with av.open(str(source)) as container:  # the source does say all this
+        said = {key.lower(): value for key, value in container.metadata.items()}
+        assert {key: said[key] for key in TAGS} == TAGS
+        assert any("Anna" in value for value in container.streams.video[0].metadata.values())
+        assert container.chapters()
+    assert source.read_bytes().count(b"Anna") >= 4
+
+    assert apply(source, "--out", out, "--model", model, *PRUNE, *more) == 0
+    with av.open(str(out / "tagged.anonymized.mp4")) as container:
+        assert len(container.streams.audio) == len(more)
+        assert not container.chapters()
+        assert set(container.metadata) == {"major_brand", "minor_version", "compatible_brands", "encoder"}
+        assert container.metadata["encoder"].startswith("Lavf")
+        for stream in container.streams:
+            assert not set(stream.metadata) - {"language", "handler_name", "vendor_id", "encoder"}
+            assert stream.metadata["handler_name"] in ("VideoHandler", "SoundHandler")
+            assert stream.metadata["language"] == "und"
+    for path in out.iterdir():
+        written = path.read_bytes()
+        for value in (b"Anna", b"Lindgren", b"2021-06-07", b"+48.2082"):
+            assert value not in written, (path.name, value)
+
+
 @pytest.mark.parametrize("turn_deg", [0, 90])
 def test_pixels_keep_their_shape(model: Path, tmp_path: Path, turn_deg: int) -> None:
     square, source = make_video(tmp_path / "square.mp4", num_frames=3, turn_deg=turn_deg), tmp_path / "wide.mp4"
@@ -128,6 +178,120 @@ def test_pixels_keep_their_shape(model: Path, tmp_path: Path, turn_deg: int) -> 
     with av.open(str(tmp_path / "out" / "wide.anonymized.mp4")) as container:
         aspect = container.streams.video[0].sample_aspect_ratio
     assert aspect == (Fraction(4, 3) if turn_deg == 0 else Fraction(3, 4))
+
+
+@pytest.mark.parametrize(("turn_deg", "is_mirrored"), [(90, False), (-90, False), (180, False), (0, True)])
+def test_a_turned_video_is_hidden_as_it_is_displayed(
+    model: Path, tmp_path: Path, turn_deg: int, is_mirrored: bool
+) -> None:
+    source = make_video(
+        tmp_path / "turned.mp4", width=128, height=64, num_frames=6, turn_deg=turn_deg, is_mirrored=is_mirrored
+    )
+    width, height = (64, 128) if turn_deg in (90, -90) else (128, 64)
+    assert apply(source, "--out", tmp_path / "out", "--model", model, *PRUNE) == 0
+    result = tmp_path / "out" / "turned.anonymized.mp4"
+    info = probe(result)
+    assert (info.width, info.height, info.rotation_deg) == (width, height, 0)
+    # Both as the ffmpeg program displays them.
+    before, after = reference_frames(source, width, height), reference_frames(result, width, height)
+    assert len(before) == len(after) == 6
+    spans = json.loads((tmp_path / "out" / "turned.masks.json").read_text())["spans"]
+    kept = np.array([[cell == "1" for cell in row] for row in spans[0]["kept"]])
+    assert 0 < kept.sum() < kept.size
+    rows, columns = height // 4, width // 4
+    for row, column in np.ndindex(4, 4):
+        place = np.s_[:, row * rows + 4 : (row + 1) * rows - 4, column * columns + 4 : (column + 1) * columns - 4]
+        if kept[row, column]:
+            assert np.abs(before[place].astype(int) - after[place]).mean() < 12
+        else:
+            assert after[place].max() <= 24
+
+
+def test_odd_sizes_become_even_and_nothing_is_shown_at_the_edge(model: Path, tmp_path: Path) -> None:
+    source = make_video(tmp_path / "odd.mp4", width=97, height=63, num_frames=6, pixel_format="yuv444p")
+    assert apply(source, "--out", tmp_path / "out", "--model", model, *PRUNE) == 0
+    result = tmp_path / "out" / "odd.anonymized.mp4"
+    assert (probe(source).width, probe(source).height) == (97, 63)
+    assert (probe(result).width, probe(result).height) == (98, 64)
+    spans = json.loads((tmp_path / "out" / "odd.masks.json").read_text())["spans"]
+    kept = np.array([[cell == "1" for cell in row] for row in spans[0]["kept"]])
+    frames = [frame.image for frame in read_frames(result)]
+    assert len(frames) == 6
+    hidden = grown(~kept, (63, 97))
+    hidden = np.pad(hidden, ((0, 1), (0, 1)), mode="edge")
+    inner = cv2.erode(hidden.astype(np.uint8), np.ones((9, 9)), borderValue=1).astype(bool)
+    assert inner[-1].any() or inner[:, -1].any()
+    for image in frames:
+        assert image[inner].max() <= 24
+
+
+def test_uneven_times_stay_as_they_are(model: Path, tmp_path: Path) -> None:
+    ticks = (0, 33, 66, 140, 141, 300, 333, 1200, 1233, 1266, 2000, 2040)
+    source = make_video(
+        tmp_path / "phone.mkv", times=ticks, time_base=Fraction(1, 1000), num_frames=len(ticks), b_frames=0
+    )
+    assert probe(source).is_variable_frame_rate
+    assert apply(source, "--out", tmp_path / "out", "--model", model, *PRUNE) == 0
+    result = tmp_path / "out" / "phone.anonymized.mp4"
+    np.testing.assert_allclose(reference_times_s(result), reference_times_s(source), atol=1e-4)
+    np.testing.assert_allclose(reference_times_s(result), np.array(ticks) / 1000, atol=1e-4)
+    # Each is still the picture of its moment.
+    for before, after in zip(read_frames(source), read_frames(result), strict=True):
+        is_seen = after.image.max(axis=2) > 30
+        assert np.abs(before.image[is_seen].astype(int) - after.image[is_seen]).mean() < 12
+
+
+@pytest.mark.parametrize("more", [(), ("--keep-audio",)])
+def test_ctrl_c_leaves_what_is_done_and_nothing_else(
+    model: Path, tmp_path: Path, more: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, out = tmp_path / "clips", tmp_path / "out"
+    folder.mkdir()
+    for name in ("1_done", "2_begun", "3_not_begun"):
+        make_video(folder / f"{name}.mp4", num_frames=30, has_audio=True)
+    advance, num_frames = Task.advance, 0
+
+    def press(task: Task, amount: float = 1) -> None:
+        nonlocal num_frames
+        num_frames += 1
+        advance(task, amount)
+        if num_frames == 45:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Task, "advance", press)
+    assert apply(folder, "--out", out, "--model", model, *PRUNE, *more) == 130
+    assert num_frames == 45
+    names = sorted(path.name for path in out.iterdir())
+    assert names == ["1_done.anonymized.mp4", "1_done.masks.json", "report.html"]
+    assert len(list(read_frames(out / "1_done.anonymized.mp4"))) == 30
+    page = (out / "report.html").read_text()
+    assert "1_done" in page
+    assert "2_begun" not in page
+
+
+def test_a_video_that_breaks_off_is_recorded_and_leaves_nothing(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = tmp_path / "clips", tmp_path / "out"
+    folder.mkdir()
+    for name in ("a_good", "b_broken", "d_good"):
+        make_video(folder / f"{name}.mp4", num_frames=40, container_options={"movflags": "+faststart"})
+    whole = (folder / "b_broken.mp4").read_bytes()
+    (folder / "b_broken.mp4").write_bytes(whole[: len(whole) * 2 // 3])
+    (folder / "c_no_video.mp4").write_bytes(b"nothing")
+    assert apply(folder, "--out", out, "--model", model, *PRUNE) == 1
+    names = {path.name for path in out.iterdir()}
+    assert names == {f"{stem}.{end}" for stem in ("a_good", "d_good") for end in ("anonymized.mp4", "masks.json")} | {
+        "report.html"
+    }
+    errors, page = capsys.readouterr().err, (out / "report.html").read_text()
+    not_hidden = page[page.index("Not hidden") :]
+    for name, reason in (("b_broken.mp4", "get the whole file"), ("c_no_video.mp4", "no known video format")):
+        assert name in errors
+        assert reason in errors
+        assert name in not_hidden
+        assert reason in not_hidden
+    assert "good" not in not_hidden
 
 
 def test_a_source_that_fails_does_not_stop_the_others(
