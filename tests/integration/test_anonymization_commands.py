@@ -137,7 +137,8 @@ TAGS = {
 def test_nothing_that_the_file_says_of_itself_comes_along(
     model: Path, tmp_path: Path, name: str, more: tuple[str, ...]
 ) -> None:
-    clip, source, out = make_video(tmp_path / "clip.mp4", num_frames=10, has_audio=True), tmp_path / name, tmp_path / "o"
+    clip = make_video(tmp_path / "clip.mp4", num_frames=10, has_audio=True)
+    source, out = tmp_path / name, tmp_path / "out"
     tags = [word for key, value in TAGS.items() for word in ("-metadata", f"{key}={value}")]
     for stream in "va":
         tags += [f"-metadata:s:{stream}:0", f"title={stream}-track of Anna", f"-metadata:s:{stream}:0", "language=swe"]
@@ -346,6 +347,7 @@ def test_networks_are_loaded_once_for_all_videos(hide: str, tmp_path: Path, monk
     out = tmp_path / "out"
     assert apply(tmp_path / "clips", "--out", out, "--people", hide) == 0
     assert loaded.counts == dict.fromkeys(("load_detector", "LandmarkModel", "FaceDetector", "LikenessModel"), 1)
+    assert (out / "report.html").read_text().count("not measurable (n = 0 people)") == 9
     for number in range(3):  # and nobody of one video is remembered in the next
         looks = json.loads((out / f"{number}.masks.json").read_text())["people"]
         assert [look["time_s"] for look in looks] == [0.0, 0.12]
