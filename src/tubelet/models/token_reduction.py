@@ -8,6 +8,7 @@ A `VideoViT` hands its `Tokens` to a `TokenReduction` at fixed places of every b
     attend                 the block's attention itself, for kernels of one's own
     after_attention        between the attention's residual sum and the MLP: prune by attention, append a fused token
     after_block            after the MLP: score, prune, pack
+    tapped                 what a caller gets who asked for the tokens after the block
 
 Every token carries the number of the place in the grid that it came from and the clip that it belongs to, so that
 whatever happened on the way, the readout finds its clip and a mask finds its pixels.
@@ -176,5 +177,10 @@ class TokenReduction:
 
     def after_block(self, block: int, tokens: Tokens) -> Tokens:
         """Called after the MLP's residual sum."""
+        del block
+        return tokens
+
+    def tapped(self, block: int, tokens: Tokens) -> Tokens:
+        """The tokens after a block as a caller gets them who taps it; what goes on to the next block stays as it is."""
         del block
         return tokens

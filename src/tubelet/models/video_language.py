@@ -245,7 +245,8 @@ class VideoLanguageModel(nn.Module):
 
         A group is kept as long as one of its patches is there after the last tap; patches that are gone by then count
         at no tap. A reduction may take further groups away by a note "keep", (frames, groups): those that it leaves to
-        the transformer but not to the language model.
+        the transformer but not to the language model. With a note "keep_all" the language model gets all groups, those
+        that are gone with zeros for the taps that they did not reach.
 
         Args:
             frames: As in `forward`.
@@ -270,9 +271,11 @@ class VideoLanguageModel(nn.Module):
         on_grid = [encoded.taps[tap].on_grid(1, steps * rows * columns) for tap in self.taps]
         features = torch.cat([values for values, _ in on_grid], dim=-1).reshape(steps, rows * columns, -1)
         patches_left = on_grid[-1][1].reshape(steps, rows * columns)
+        if notes.get("keep_all", False):
+            patches_left = torch.ones_like(patches_left)
         there = patches_left[:, groups.clamp(min=0)] & (groups >= 0)
         kept = there.any(-1)
-        if "keep" in notes:
+        if "keep" in notes and not notes.get("keep_all", False):
             kept = kept & notes["keep"]
         frame, group = kept.nonzero(as_tuple=True)
         patches = features[frame[:, None], groups[group].clamp(min=0)]

@@ -196,7 +196,7 @@ class VideoViT(nn.Module):
             num_cls = tokens.num_cls
             tokens, weights = block(tokens, index, reduction, shown)
             if index in taps:
-                tapped[index] = tokens
+                tapped[index] = tokens if reduction is None else reduction.tapped(index, tokens)
             if weights is not None and index in return_attention:
                 attention[index] = weights[:, :, :num_cls] if attention_rows == "cls" else weights
         pooled, cls = self._readout(tokens, len(video))

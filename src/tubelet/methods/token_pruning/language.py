@@ -1,0 +1,154 @@
+"""A video-language model with visual tokens removed in its transformer, its language model, or both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+
+from tubelet.methods.token_pruning.pruning import GroupPruning, PruningConfig, scorer_for
+from tubelet.models.language_decoder import PROMPT, VISUAL, DecoderState, LayerReduction
+from tubelet.models.token_merging import TokenMerging
+from tubelet.models.token_reduction import TokenReduction
+from tubelet.models.video_language import ReadOptions, VideoLanguageModel, VideoLanguageOutput
+
+
+class AttentionDropping(LayerReduction):
+    """After a layer of the language model the visual tokens that the last token of the prompt attends to least go.
+
+    Args:
+        remove: Share of each clip's visual tokens that goes.
+        after_layer: Counted from 0.
+
+    Source: FastV (Chen et al. 2024, arXiv:2403.06764), which drops after the second layer.
+    """
+
+    def __init__(self, remove: float, *, after_layer: int = 1) -> None:
+        self.remove, self.after_layer = remove, after_layer
+
+    def wants_attention(self, layer: int) -> bool:
+        """Of the layer after which tokens go."""
+        return layer == self.after_layer and self.remove > 0
+
+    def kept(self, layer: int, state: DecoderState) -> Bool[Tensor, "batch tokens"] | None:
+        """All but the visual tokens that are attended to least."""
+        if layer != self.after_layer or state.weights is None:
+            return None
+        is_visual = state.kinds == VISUAL
+        last = torch.where(state.kinds == PROMPT, state.positions, -1).argmax(1)
+        received = state.weights.mean(1)[torch.arange(len(last), device=last.device), last]
+        counts = (self.remove * is_visual.sum(1) + 1e-9).floor().to(torch.int64)
+        order = received.masked_fill(~is_visual, float("inf")).argsort(dim=1, stable=True)
+        rank = order.argsort(dim=1)
+        return rank >= counts[:, None]
+
+
+class PrunedVideoLanguage(nn.Module):
+    """A video-language model, with tokens removed on the way.
+
+    Args:
+        model: Used as it is; its weights are shared, not copied.
+        config: What is removed and how; None for "tome", "fastv", and "dense", which removes nothing.
+        method: What it is called.
+        remove: Share of the groups that goes.
+
+    Attributes:
+        scorer: For the method "stts"; its parameters are this module's own.
+
+    Raises:
+        ValueError: The transformer is too shallow, or groups are not the model's visual tokens.
+    """
+
+    def __init__(self, model: VideoLanguageModel, config: PruningConfig | None, *, method: str, remove: float) -> None:
+        super().__init__()
+        self.model, self.config, self.method, self.remove = model, config, method, remove
+        if config is not None and config.pool != model.pool:
+            raise ValueError(
+                f"pool is {config.pool}, but a visual token of this model stands for {model.pool}x{model.pool} "
+                f"patches; give pool={model.pool}"
+            )
+        self.scorer = None if config is None else scorer_for(model.vit, config, model.taps)
+
+    def forward(
+        self,
+        frames: Float[Tensor, "frames 3 height width"],
+        clip_lengths: Int64[Tensor, " clips"],
+        text_ids: Sequence[Sequence[int]],
+        answer_ids: Sequence[Sequence[int]] | None = None,
+        *,
+        remove: float | None = None,
+        draw: int = 0,
+        timestamps_s: Sequence[float] | None = None,
+        position: Literal["contiguous", "original"] = "contiguous",
+    ) -> VideoLanguageOutput:
+        """Logits and losses of the answers; `notes` hold `keep`, `scores` and `aux_loss`.
+
+        Args:
+            frames: As in `VideoLanguageModel.forward`.
+            clip_lengths: Likewise.
+            text_ids: Likewise.
+            answer_ids: Likewise.
+            remove: Instead of the share that this was made with.
+            draw: Number of the random draw, for methods that draw.
+            timestamps_s: As in `ReadOptions`.
+            position: Likewise.
+        """
+        options = self.options(frames, clip_lengths, remove=remove, draw=draw)
+        options["position"] = position
+        options["timestamps_s"] = timestamps_s
+        output: VideoLanguageOutput = self.model(frames, clip_lengths, text_ids, answer_ids, **options)
+        return output
+
+    def answer_scores(
+        self,
+        frames: Float[Tensor, "frames 3 height width"],
+        clip_lengths: Int64[Tensor, " clips"],
+        text_ids: Sequence[Sequence[int]],
+        choice_ids: Sequence[Sequence[Sequence[int]]],
+        *,
+        remove: float | None = None,
+        draw: int = 0,
+    ) -> list[Float[Tensor, " _"]]:
+        """Log-likelihood of each choice of each clip; see `VideoLanguageModel.answer_scores` and `forward`."""
+        options = self.options(frames, clip_lengths, remove=remove, draw=draw)
+        return self.model.answer_scores(frames, clip_lengths, text_ids, choice_ids, **options)
+
+    def generate(
+        self,
+        frames: Float[Tensor, "frames 3 height width"],
+        clip_lengths: Int64[Tensor, " clips"],
+        text_ids: Sequence[Sequence[int]],
+        *,
+        max_tokens: int,
+        end_id: int,
+        remove: float | None = None,
+        draw: int = 0,
+    ) -> list[list[int]]:
+        """Answers word by word; see `VideoLanguageModel.generate` and `forward`."""
+        options = self.options(frames, clip_lengths, remove=remove, draw=draw)
+        return self.model.generate(frames, clip_lengths, text_ids, max_tokens=max_tokens, end_id=end_id, **options)
+
+    def options(
+        self,
+        frames: Float[Tensor, "frames 3 height width"],
+        clip_lengths: Int64[Tensor, " clips"],
+        *,
+        remove: float | None = None,
+        draw: int = 0,
+    ) -> ReadOptions:
+        """What makes the model remove tokens from these clips; arguments as in `forward`."""
+        share = self.remove if remove is None else remove
+        if self.method == "fastv":
+            return {"layer_reduction": AttentionDropping(share)}
+        reduction: TokenReduction | None = None
+        if self.method == "tome":
+            reduction = TokenMerging(1 - share, len(self.model.vit.blocks))
+        elif self.config is not None and len(frames):
+            grid = self.model.vit.grid_of(frames.transpose(0, 1)[None])
+            reduction = GroupPruning(
+                self.config, grid, clip_lengths[clip_lengths > 0], scorer=self.scorer, remove=share, draw=draw
+            )
+        return {"reduction": reduction}

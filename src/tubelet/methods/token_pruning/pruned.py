@@ -1,0 +1,208 @@
+"""A model with a way of removing tokens: composed of the two, so that the model itself stays as it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from tubelet.methods.token_pruning.language import PrunedVideoLanguage
+from tubelet.methods.token_pruning.packing import Packing
+from tubelet.methods.token_pruning.pruning import GROUP_METHODS, GroupMethod, GroupPruning, PruningConfig, scorer_for
+from tubelet.models.token_merging import TokenMerging
+from tubelet.models.token_reduction import Tokens
+from tubelet.models.video_language import VideoLanguageModel
+from tubelet.models.vit import VideoViT
+
+METHODS = ("dense", *GROUP_METHODS, "tome", "fastv")
+"""Ways of removing tokens: by groups, by merging in the transformer, by attention in the language model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PruningStats:
+    """What was removed from a batch.
+
+    Attributes:
+        kept_per_frame: Groups that stay, of each frame; empty where nothing is removed by groups.
+        num_groups: Of a frame.
+        kept_share: Groups that stay, as a share of all, over clips that may be pruned; 1 where none may.
+        num_rows: Rows of the packed layout; None where tokens are not packed in bins.
+        bin_efficiency: Fewest rows that could do, over `num_rows`.
+        num_refilled: Tokens that were put back into rows that had room.
+    """
+
+    kept_per_frame: tuple[int, ...] = ()
+    num_groups: int = 0
+    kept_share: float = 1.0
+    num_rows: int | None = None
+    bin_efficiency: float | None = None
+    num_refilled: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pruned:
+    """What a pruned classifier gives.
+
+    Attributes:
+        logits: Of the classes.
+        aux_loss: The temporal loss, before its weight; None without a scorer.
+        keep: Which groups stay; None where none was removed by groups.
+        scores: Of the groups; None where there are none.
+        stats: How many.
+    """
+
+    logits: Float[Tensor, "batch classes"]
+    aux_loss: Tensor | None
+    keep: Bool[Tensor, "frames groups"] | None
+    scores: Tensor | None
+    stats: PruningStats
+
+
+class PrunedClassifier(nn.Module):
+    """A video transformer that classifies, with tokens removed on the way.
+
+    Args:
+        model: Used as it is; its weights are shared, not copied.
+        config: What is removed and how; None for "tome", and for "dense", which removes nothing.
+        method: One of `METHODS`.
+        remove: Share of the tokens that goes.
+
+    Attributes:
+        scorer: For the method "stts"; its parameters are this module's own.
+    """
+
+    def __init__(self, model: VideoViT, config: PruningConfig | None, *, method: str, remove: float) -> None:
+        super().__init__()
+        self.model, self.config, self.method, self.remove = model, config, method, remove
+        self.scorer = None if config is None else scorer_for(model, config)
+
+    def forward(self, video: Float[Tensor, "batch 3 time height width"]) -> Float[Tensor, "batch classes"]:
+        """Class logits."""
+        return self.run(video).logits
+
+    def run(
+        self,
+        video: Float[Tensor, "batch 3 time height width"],
+        *,
+        remove: float | None = None,
+        draw: int = 0,
+        prunable: Bool[Tensor, " batch"] | None = None,
+    ) -> Pruned:
+        """Logits and what was removed.
+
+        Args:
+            video: Clips, as the model takes them.
+            remove: Instead of the share that this was made with.
+            draw: Number of the random draw, for methods that draw.
+            prunable: Clips of which groups may go; all if None.
+
+        Raises:
+            FloatingPointError: A picture or a score is no finite number.
+        """
+        check_finite(video)
+        share = self.remove if remove is None else remove
+        if self.config is None:
+            merging = TokenMerging(1 - share, len(self.model.blocks)) if self.method == "tome" else None
+            return Pruned(
+                logits=self.model(video, reduction=merging), aux_loss=None, keep=None, scores=None, stats=PruningStats()
+            )
+        grid = self.model.grid_of(video)
+        lengths = torch.full((len(video),), grid[0], device=video.device)
+        reduction = GroupPruning(
+            self.config, grid, lengths, scorer=self.scorer, prunable=prunable, remove=share, draw=draw
+        )
+        encoded = self.model.encode(video, reduction=reduction)
+        notes = encoded.tokens.notes
+        return Pruned(
+            logits=self.model.head(self.model.head_dropout(encoded.pooled)),
+            aux_loss=notes.get("aux_loss"),
+            keep=notes.get("keep"),
+            scores=notes.get("scores"),
+            stats=stats_of(encoded.tokens, reduction),
+        )
+
+
+def check_finite(video: Float[Tensor, "clips 3 time height width"]) -> None:
+    """See that pictures are numbers: a score that is none would sort anywhere.
+
+    Raises:
+        FloatingPointError: One is not; the message names the clip.
+    """
+    finite = video.isfinite().flatten(1).all(1)
+    if not bool(finite.all()):
+        raise FloatingPointError(f"clip {int((~finite).nonzero()[0])} has pixels that are no finite numbers")
+
+
+def stats_of(tokens: Tokens, reduction: GroupPruning) -> PruningStats:
+    """What the notes of a pass say."""
+    keep = tokens.notes.get("keep")
+    num_groups = len(reduction.groups)
+    if keep is None:
+        return PruningStats(num_groups=num_groups)
+    counted = keep[reduction.in_prunable]
+    packing: Packing | None = tokens.notes.get("packing")
+    num_rows = efficiency = None
+    num_refilled = 0
+    if packing is not None and packing.mask is not None:
+        num_rows, capacity = tokens.ids.shape
+        kept = int(keep[:, reduction.of_patch].sum())
+        num_refilled = sum(packing.counts) - kept
+        efficiency = -(-kept // capacity) / num_rows
+    return PruningStats(
+        kept_per_frame=tuple(keep.sum(1).tolist()),
+        num_groups=num_groups,
+        kept_share=float(counted.float().mean()) if len(counted) else 1.0,
+        num_rows=num_rows,
+        bin_efficiency=efficiency,
+        num_refilled=num_refilled,
+    )
+
+
+def config_for(method: str, remove: float, **options: Any) -> PruningConfig | None:  # noqa: ANN401
+    """The config of a method's name; None for those that are not by groups.
+
+    Raises:
+        ValueError: There is no such method, or see `PruningConfig`.
+    """
+    if method not in METHODS:
+        raise ValueError(f"method is {method!r}; allowed: {', '.join(METHODS)}")
+    if not 0 <= remove < 1:
+        raise ValueError(f"remove is {remove:g}; allowed: at least 0 and less than 1")
+    if method == "dense":
+        return None
+    if method in ("tome", "fastv"):
+        if options:
+            raise ValueError(f"method {method!r} takes no {', '.join(options)}")
+        return None
+    return PruningConfig(method=cast("GroupMethod", method), remove=remove, **options)
+
+
+def wrap(model: nn.Module, method: str = "stts", remove: float = 0.5, **options: Any) -> nn.Module:  # noqa: ANN401
+    """A new module: the model with tokens removed on their way. The model itself is unchanged; weights are shared.
+
+    Args:
+        model: A `VideoViT`, or a `VideoLanguageModel`, whose groups are its visual tokens.
+        method: One of `METHODS`; "dense" removes nothing.
+        remove: Share of the tokens that goes, from 0 to below 1.
+        **options: Further fields of `PruningConfig`, such as `after_block`, `pool`, `backend`.
+
+    Raises:
+        ValueError: Method, share or options are not possible with this model.
+        TypeError: Nothing is known of such a model.
+    """
+    if isinstance(model, VideoLanguageModel):
+        if method in GROUP_METHODS:
+            options = {"pool": model.pool} | options
+        config = config_for(method, remove, **options)
+        return PrunedVideoLanguage(model, config, method=method, remove=remove)
+    if isinstance(model, VideoViT) and method == "fastv":
+        raise ValueError("method 'fastv' drops tokens in a language model, which this model has none of")
+    if isinstance(model, VideoViT):
+        return PrunedClassifier(model, config_for(method, remove, **options), method=method, remove=remove)
+    raise TypeError(
+        f"a {type(model).__name__} cannot be pruned; allowed: VideoViT (networks of the ViT recipes), "
+        "VideoLanguageModel, and video-language models of transformers"
+    )
