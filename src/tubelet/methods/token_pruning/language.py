@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from tubelet.methods.token_pruning.pruning import GroupPruning, PruningConfig, scorer_for
+from tubelet.methods.token_pruning.pruning import GROUP_METHODS, GroupPruning, PruningConfig, scorer_for
 from tubelet.models.language_decoder import PROMPT, VISUAL, DecoderState, LayerReduction
 from tubelet.models.token_merging import TokenMerging
 from tubelet.models.token_reduction import TokenReduction
@@ -51,9 +51,7 @@ class PrunedVideoLanguage(nn.Module):
 
     Args:
         model: Used as it is; its weights are shared, not copied.
-        config: What is removed and how; None for "tome", "fastv", and "dense", which removes nothing.
-        method: What it is called.
-        remove: Share of the groups that goes.
+        config: What is removed and how.
 
     Attributes:
         scorer: For the method "stts"; its parameters are this module's own.
@@ -62,15 +60,15 @@ class PrunedVideoLanguage(nn.Module):
         ValueError: The transformer is too shallow, or groups are not the model's visual tokens.
     """
 
-    def __init__(self, model: VideoLanguageModel, config: PruningConfig | None, *, method: str, remove: float) -> None:
+    def __init__(self, model: VideoLanguageModel, config: PruningConfig) -> None:
         super().__init__()
-        self.model, self.config, self.method, self.remove = model, config, method, remove
-        if config is not None and config.pool != model.pool:
+        if config.method in GROUP_METHODS and config.pool != model.pool:
             raise ValueError(
                 f"pool is {config.pool}, but a visual token of this model stands for {model.pool}x{model.pool} "
                 f"patches; give pool={model.pool}"
             )
-        self.scorer = None if config is None else scorer_for(model.vit, config, model.taps)
+        self.model, self.config = model, config
+        self.scorer = scorer_for(model.vit, config, model.taps)
 
     def forward(
         self,
@@ -140,13 +138,13 @@ class PrunedVideoLanguage(nn.Module):
         draw: int = 0,
     ) -> ReadOptions:
         """What makes the model remove tokens from these clips; arguments as in `forward`."""
-        share = self.remove if remove is None else remove
-        if self.method == "fastv":
+        share, method = self.config.remove if remove is None else remove, self.config.method
+        if method == "fastv":
             return {"layer_reduction": AttentionDropping(share)}
         reduction: TokenReduction | None = None
-        if self.method == "tome":
+        if method == "tome":
             reduction = TokenMerging(1 - share, len(self.model.vit.blocks))
-        elif self.config is not None and len(frames):
+        elif method in GROUP_METHODS and len(frames):
             grid = self.model.vit.grid_of(frames.transpose(0, 1)[None])
             reduction = GroupPruning(
                 self.config, grid, clip_lengths[clip_lengths > 0], scorer=self.scorer, remove=share, draw=draw

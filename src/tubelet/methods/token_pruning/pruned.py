@@ -11,14 +11,18 @@ from torch import Tensor, nn
 
 from tubelet.methods.token_pruning.language import PrunedVideoLanguage
 from tubelet.methods.token_pruning.packing import Packing
-from tubelet.methods.token_pruning.pruning import GROUP_METHODS, GroupMethod, GroupPruning, PruningConfig, scorer_for
+from tubelet.methods.token_pruning.pruning import (
+    GROUP_METHODS,
+    METHODS,
+    GroupPruning,
+    Method,
+    PruningConfig,
+    scorer_for,
+)
 from tubelet.models.token_merging import TokenMerging
 from tubelet.models.token_reduction import Tokens
 from tubelet.models.video_language import VideoLanguageModel
 from tubelet.models.vit import VideoViT
-
-METHODS = ("dense", *GROUP_METHODS, "tome", "fastv")
-"""Ways of removing tokens: by groups, by merging in the transformer, by attention in the language model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,18 +70,18 @@ class PrunedClassifier(nn.Module):
 
     Args:
         model: Used as it is; its weights are shared, not copied.
-        config: What is removed and how; None for "tome", and for "dense", which removes nothing.
-        method: One of `METHODS`.
-        remove: Share of the tokens that goes.
+        config: What is removed and how.
 
     Attributes:
         scorer: For the method "stts"; its parameters are this module's own.
     """
 
-    def __init__(self, model: VideoViT, config: PruningConfig | None, *, method: str, remove: float) -> None:
+    def __init__(self, model: VideoViT, config: PruningConfig) -> None:
         super().__init__()
-        self.model, self.config, self.method, self.remove = model, config, method, remove
-        self.scorer = None if config is None else scorer_for(model, config)
+        if config.method == "fastv":
+            raise ValueError("method 'fastv' drops tokens in a language model, which this model has none of")
+        self.model, self.config = model, config
+        self.scorer = scorer_for(model, config)
 
     def forward(self, video: Float[Tensor, "batch 3 time height width"]) -> Float[Tensor, "batch classes"]:
         """Class logits."""
@@ -103,9 +107,9 @@ class PrunedClassifier(nn.Module):
             FloatingPointError: A picture or a score is no finite number.
         """
         check_finite(video)
-        share = self.remove if remove is None else remove
-        if self.config is None:
-            merging = TokenMerging(1 - share, len(self.model.blocks)) if self.method == "tome" else None
+        share = self.config.remove if remove is None else remove
+        if self.config.method not in GROUP_METHODS:
+            merging = TokenMerging(1 - share, len(self.model.blocks)) if self.config.method == "tome" else None
             return Pruned(
                 logits=self.model(video, reduction=merging), aux_loss=None, keep=None, scores=None, stats=PruningStats()
             )
@@ -161,23 +165,15 @@ def stats_of(tokens: Tokens, reduction: GroupPruning) -> PruningStats:
     )
 
 
-def config_for(method: str, remove: float, **options: Any) -> PruningConfig | None:  # noqa: ANN401
-    """The config of a method's name; None for those that are not by groups.
+def config_for(method: str, remove: float, **options: Any) -> PruningConfig:  # noqa: ANN401
+    """The config of a method's name.
 
     Raises:
-        ValueError: There is no such method, or see `PruningConfig`.
+        ValueError: There is no such method, it takes no such options, or see `PruningConfig`.
     """
-    if method not in METHODS:
-        raise ValueError(f"method is {method!r}; allowed: {', '.join(METHODS)}")
-    if not 0 <= remove < 1:
-        raise ValueError(f"remove is {remove:g}; allowed: at least 0 and less than 1")
-    if method == "dense":
-        return None
-    if method in ("tome", "fastv"):
-        if options:
-            raise ValueError(f"method {method!r} takes no {', '.join(options)}")
-        return None
-    return PruningConfig(method=cast("GroupMethod", method), remove=remove, **options)
+    if method in METHODS and method not in GROUP_METHODS and options:
+        raise ValueError(f"method {method!r} takes no {', '.join(options)}")
+    return PruningConfig(method=cast("Method", method), remove=remove, **options)
 
 
 def wrap(model: nn.Module, method: str = "stts", remove: float = 0.5, **options: Any) -> nn.Module:  # noqa: ANN401
@@ -196,12 +192,9 @@ def wrap(model: nn.Module, method: str = "stts", remove: float = 0.5, **options:
     if isinstance(model, VideoLanguageModel):
         if method in GROUP_METHODS:
             options = {"pool": model.pool} | options
-        config = config_for(method, remove, **options)
-        return PrunedVideoLanguage(model, config, method=method, remove=remove)
-    if isinstance(model, VideoViT) and method == "fastv":
-        raise ValueError("method 'fastv' drops tokens in a language model, which this model has none of")
+        return PrunedVideoLanguage(model, config_for(method, remove, **options))
     if isinstance(model, VideoViT):
-        return PrunedClassifier(model, config_for(method, remove, **options), method=method, remove=remove)
+        return PrunedClassifier(model, config_for(method, remove, **options))
     raise TypeError(
         f"a {type(model).__name__} cannot be pruned; allowed: VideoViT (networks of the ViT recipes), "
         "VideoLanguageModel, and video-language models of transformers"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -20,8 +20,8 @@ from tubelet.models.token_reduction import Attended, AttentionRows, TokenReducti
 from tubelet.models.visual_connector import patch_groups
 from tubelet.models.vit import VideoViT
 
-GroupMethod = Literal["stts", "random", "prev_sim", "ref_sim", "attention", "window", "uniform_frames", "random_frames"]
-GROUP_METHODS: tuple[GroupMethod, ...] = (
+Method = Literal[
+    "dense",
     "stts",
     "random",
     "prev_sim",
@@ -30,8 +30,13 @@ GROUP_METHODS: tuple[GroupMethod, ...] = (
     "window",
     "uniform_frames",
     "random_frames",
-)
+    "tome",
+    "fastv",
+]
+METHODS: tuple[Method, ...] = get_args(Method)
 FRAME_METHODS = ("uniform_frames", "random_frames")
+GROUP_METHODS = tuple(method for method in METHODS if method not in ("dense", "tome", "fastv"))
+"""Those that keep or remove groups of patches."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +44,12 @@ class PruningConfig:
     """What is removed, where and how.
 
     Attributes:
-        method: How groups are scored. "stts": by a trained network. "random". "prev_sim": by how much they differ from
-            the frame before. "ref_sim": from a running reference frame. "attention": by how much attention they get in
-            the block before they may go. "window": by how they differ within windows of four frames. "uniform_frames"
-            and "random_frames" drop whole frames before the first block.
+        method: "dense" removes nothing. Groups are scored by a trained network ("stts"), at random ("random"), by how
+            much they differ from the frame before ("prev_sim"), from a running reference frame ("ref_sim") or within
+            windows of four frames ("window"), or by how much attention they get in the block before they may go
+            ("attention"). "uniform_frames" and "random_frames" drop whole frames before the first block. "tome" merges
+            tokens in every block of the transformer, "fastv" drops visual tokens in the language model: the fields
+            below `remove` do not matter to these two.
         remove: Share of the groups that goes, from 0 to below 1.
         after_block: Groups are scored after this block, counted from 0, and leave after the next.
         pool: Side of a group in patches.
@@ -61,7 +68,7 @@ class PruningConfig:
     Source: STTS (arXiv:2603.18004) and its code, for the defaults.
     """
 
-    method: GroupMethod = "stts"
+    method: Method = "stts"
     remove: float = 0.5
     after_block: int = 3
     pool: int = 3
@@ -77,8 +84,8 @@ class PruningConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.method not in GROUP_METHODS:
-            raise ValueError(f"method is {self.method!r}; allowed: {', '.join(GROUP_METHODS)}")
+        if self.method not in METHODS:
+            raise ValueError(f"method is {self.method!r}; allowed: {', '.join(METHODS)}")
         if not 0 <= self.remove < 1:
             raise ValueError(f"remove is {self.remove:g}; allowed: at least 0 and less than 1")
         if self.after_block < 0:
@@ -100,7 +107,7 @@ def check_depth(config: PruningConfig, depth: int, taps: tuple[int, ...] = ()) -
     Raises:
         ValueError: There is no such block, or every tap lies before the pruning.
     """
-    if config.method in FRAME_METHODS:
+    if config.method in FRAME_METHODS or config.method not in GROUP_METHODS:
         return
     if config.after_block + 1 >= depth:
         raise ValueError(

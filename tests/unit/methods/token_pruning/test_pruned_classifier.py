@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from tubelet.methods.token_pruning import wrap
-from tubelet.methods.token_pruning.pruned import METHODS, PrunedClassifier
-from tubelet.methods.token_pruning.pruning import GROUP_METHODS
+from tubelet.methods.token_pruning.pruned import PrunedClassifier
+from tubelet.methods.token_pruning.pruning import GROUP_METHODS, METHODS
 from tubelet.methods.token_pruning.selection import num_removed
 from tubelet.models.vit import VideoViT
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tubelet.methods.token_pruning import wrap
 from tubelet.methods.token_pruning.language import PrunedVideoLanguage
-from tubelet.methods.token_pruning.pruned import METHODS
+from tubelet.methods.token_pruning.pruning import METHODS
 from tubelet.models.text_tokens import CharacterTokenizer
 from tubelet.models.video_language import VideoLanguageModel, tiny_video_language
 
