@@ -58,6 +58,21 @@ class VideoLanguageOutput:
     notes: dict[str, Any]
 
 
+@dataclass(frozen=True, kw_only=True)
+class ScoredAnswers:
+    """How probable possible answers are.
+
+    Attributes:
+        scores: Log-likelihood of each choice of each clip.
+        num_visual, kept, notes: As in `VideoLanguageOutput`.
+    """
+
+    scores: list[Float[Tensor, " _"]]
+    num_visual: Int64[Tensor, " clips"]
+    kept: Bool[Tensor, "frames groups"]
+    notes: dict[str, Any]
+
+
 class ReadOptions(TypedDict, total=False):
     """How frames and words are read; the same for training, scoring and generating.
 
@@ -159,14 +174,14 @@ class VideoLanguageModel(nn.Module):
         )
 
     @torch.no_grad()
-    def answer_scores(
+    def score_answers(
         self,
         frames: Float[Tensor, "frames 3 height width"],
         clip_lengths: Int64[Tensor, " clips"],
         text_ids: Sequence[Sequence[int]],
         choice_ids: Sequence[Sequence[Sequence[int]]],
         **options: Unpack[ReadOptions],
-    ) -> list[Float[Tensor, " _"]]:
+    ) -> ScoredAnswers:
         """Log-likelihood of each choice of each clip, all in one pass: choices stand side by side and unseen.
 
         Args:
@@ -182,11 +197,24 @@ class VideoLanguageModel(nn.Module):
             FloatingPointError: As in `forward`.
         """
         _check_answers("choice_ids", choice_ids, len(text_ids))
-        _, layout, decoded = self._read(frames, clip_lengths, text_ids, choice_ids, None, options)
-        return [
+        seen, layout, decoded = self._read(frames, clip_lengths, text_ids, choice_ids, None, options)
+        scores = [
             torch.stack([_log_likelihood(said, choice) for said, choice in zip(each, choices, strict=True)])
             for each, choices in zip(self._answer_logits(layout, decoded), choice_ids, strict=True)
         ]
+        num_visual = (layout.kinds == VISUAL).sum(1)
+        return ScoredAnswers(scores=scores, num_visual=num_visual, kept=seen.kept, notes=seen.notes)
+
+    def answer_scores(
+        self,
+        frames: Float[Tensor, "frames 3 height width"],
+        clip_lengths: Int64[Tensor, " clips"],
+        text_ids: Sequence[Sequence[int]],
+        choice_ids: Sequence[Sequence[Sequence[int]]],
+        **options: Unpack[ReadOptions],
+    ) -> list[Float[Tensor, " _"]]:
+        """Log-likelihood of each choice of each clip; arguments as in `score_answers`."""
+        return self.score_answers(frames, clip_lengths, text_ids, choice_ids, **options).scores
 
     @torch.no_grad()
     def generate(

@@ -1,0 +1,111 @@
+"""Batches of clips with questions: what training and tests read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int64
+from torch import Tensor
+
+from tubelet.datasets.glyph_motion import Digits, load_digits
+from tubelet.datasets.labelled import Split
+from tubelet.datasets.needle_qa import NeedleClip, draw_needle_clip
+from tubelet.methods.token_pruning.recipes import NeedleData
+from tubelet.models.text_tokens import CharacterTokenizer
+from tubelet.video.transform import IMAGENET_MEAN, IMAGENET_STD
+
+TEXT = CharacterTokenizer()
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuestionBatch:
+    """Clips of a step with their questions.
+
+    Attributes:
+        frames: Of all clips, one after the other, normalised.
+        clip_lengths: Frames of each clip.
+        questions: Token ids.
+        choices: Token ids of every possible answer, each with the end token.
+        answers: Which choice is right.
+        ids: Names of the clips.
+        step: Of the training.
+    """
+
+    frames: Float32[Tensor, "frames 3 height width"]
+    clip_lengths: Int64[Tensor, " clips"]
+    questions: tuple[tuple[int, ...], ...]
+    choices: tuple[tuple[tuple[int, ...], ...], ...]
+    answers: tuple[int, ...]
+    ids: tuple[str, ...]
+    step: int = 0
+
+    @property
+    def answer_ids(self) -> list[tuple[int, ...]]:
+        """Token ids of the right answers."""
+        return [choices[answer] for choices, answer in zip(self.choices, self.answers, strict=True)]
+
+
+class NeedleSource:
+    """Needle questions.
+
+    Args:
+        data: Which.
+    """
+
+    def __init__(self, data: NeedleData) -> None:
+        self.data = data
+        self.digits = _digits()
+
+    @property
+    def name(self) -> str:
+        """What the set is called."""
+        return f"needle questions ({', '.join(self.data.strata)})"
+
+    def fingerprint(self) -> str:
+        """All that the clips follow from."""
+        return f"drawn: {self.data}"
+
+    def clips(self, split: Split, numbers: Sequence[int]) -> list[NeedleClip]:
+        """These clips of a split."""
+        data = self.data
+        return [
+            draw_needle_clip(data.seed, number, split, self.digits, data.style, strata=data.strata)
+            for number in numbers
+        ]
+
+    def training_batch(self, step: int, *, batch_size: int, seed: int) -> QuestionBatch:
+        """Clips that no other step has; other seeds see others."""
+        first = (seed * 1_000_003 + step) * batch_size
+        return batch_of(self.clips("train", range(first, first + batch_size)), first=first, step=step)
+
+    def evaluation(self, split: Split, *, batch_size: int) -> Iterator[tuple[QuestionBatch, list[NeedleClip]]]:
+        """All clips of a split in order, with what is known of them."""
+        total = self.data.num_val if split == "val" else self.data.num_test
+        for first in range(0, total, batch_size):
+            clips = self.clips(split, range(first, min(first + batch_size, total)))
+            yield batch_of(clips, first=first, step=first // batch_size), clips
+
+
+@cache
+def _digits() -> Digits:
+    return load_digits()
+
+
+def batch_of(clips: Sequence[NeedleClip], *, first: int = 0, step: int = 0) -> QuestionBatch:
+    """Clips as the model takes them."""
+    frames = np.concatenate([clip.frames for clip in clips])
+    scaled = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
+    mean, std = (torch.tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
+    return QuestionBatch(
+        frames=(scaled - mean) / std,
+        clip_lengths=torch.tensor([len(clip.frames) for clip in clips]),
+        questions=tuple(tuple(TEXT.encode(clip.question)) for clip in clips),
+        choices=tuple(tuple(tuple(TEXT.encode(choice, end=True)) for choice in clip.choices) for clip in clips),
+        answers=tuple(clip.answer for clip in clips),
+        ids=tuple(f"clip {first + number}" for number in range(len(clips))),
+        step=step,
+    )
