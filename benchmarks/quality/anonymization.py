@@ -28,7 +28,14 @@ from anonymization_summary import Arms, write
 from tubelet.configs import to_json
 from tubelet.datasets.glyph_motion import GlyphStyle
 from tubelet.methods.anonymization.attack import attack
-from tubelet.methods.anonymization.baselines import MaskRule, blurred, downsampled, rule_mask
+from tubelet.methods.anonymization.baselines import (
+    MaskRule,
+    blurred,
+    downsampled,
+    merging_mask,
+    pruned_mask,
+    rule_mask,
+)
 from tubelet.methods.anonymization.data import Hide, MemorySource, open_glyphs
 from tubelet.methods.anonymization.masks import masked
 from tubelet.methods.anonymization.measure import known_of, mask_metrics, measured
@@ -45,7 +52,7 @@ ROOT = Path(__file__).resolve().parents[2]
 REPORT = ROOT / "benchmarks" / "reports" / "anonymization.json"
 KEEPS = (0.5, 0.3)
 NUM_SEEDS = 5
-EXPERIMENTS = ("E1", "E2", "E3", "E4", "E5", "entangled")
+EXPERIMENTS = ("E1", "E2", "E3", "E4", "E5", "entangled", "again", "curve")
 ENTANGLED = replace(STYLE, variant="entangled")
 CORRELATED = replace(STYLE, variant="correlated", correlation=0.8)
 GAIT = replace(STYLE, glyph_contrast=0.0)
@@ -53,6 +60,9 @@ GAIT = replace(STYLE, glyph_contrast=0.0)
 
 GAIT_PX = 3.0
 WARM_SEED, WARM_STEPS = 1000, 1500
+FEW_SEEDS = 3
+AGAIN = range(10, 13)
+"""Seeds of the repetition on clips drawn anew: of networks and batches; each has a set and a warm start of its own."""
 TRAINED: dict[str, tuple[PrivacyMode, float, Mixing]] = {
     "action_only": ("coop", 0.0, "all"),
     "grl_0.5": ("grl", 0.5, "all"),
@@ -62,6 +72,12 @@ TRAINED: dict[str, tuple[PrivacyMode, float, Mixing]] = {
     "grl_0.5_place": ("grl", 0.5, "place"),
     "coop_1_place": ("coop", 1.0, "place"),
 }
+CURVE_KEEPS, CURVE_WEIGHTS = (0.3, 0.5, 0.7, 0.9), (0.0, 0.25, 0.5, 1.0, 2.0)
+TRAINED |= {f"grl_{weight:g}": ("grl", weight, "all") for weight in CURVE_WEIGHTS[1:]}
+TRAINED |= {f"coop_{weight:g}_place": ("coop", weight, "place") for weight in CURVE_WEIGHTS[1:]}
+BORROWED = {"privacy_only": "coop_1_place", "merging": "action_only"}
+"""Baselines that read another arm's network: its privacy token alone, or which tubelets would merge least in it."""
+
 AT_ALL_KEEPS = ("random", "action_only", "grl_0.5", "coop_1_place")
 RULES: tuple[MaskRule, ...] = ("random", "centre", "motion")
 
@@ -85,6 +101,11 @@ class Job:
     seed: int
     style: GlyphStyle
     set_name: str = "apart"
+
+    @property
+    def data_seed(self) -> int:
+        """Of the clips; those drawn anew have one for each seed."""
+        return self.seed if self.set_name.startswith("again") else 0
 
     @property
     def key(self) -> str:
@@ -117,7 +138,8 @@ def warm_weights(job: Job, work: Path) -> Path:
     path = work / f"{name}.safetensors"
     if not path.exists():
         source = learned_of(job)
-        seed_everything(WARM_SEED, num_threads=1)
+        seed = WARM_SEED + job.data_seed
+        seed_everything(seed, num_threads=1)
         network = DualTokenViT(len(source.action_names), len(source.attribute_names), config.shape)
         warm_start(
             network,
@@ -127,7 +149,7 @@ def warm_weights(job: Job, work: Path) -> Path:
             num_steps=WARM_STEPS,
             batch_size=config.batch_size,
             optimizer=config.optimizer,
-            seed=WARM_SEED,
+            seed=seed,
         )
         save_weights(path, network.vit.state_dict())
     return path
@@ -153,22 +175,22 @@ def trained(job: Job, source: MemorySource, work: Path) -> Anonymizer:
 
 
 @cache
-def clips_of(style: GlyphStyle) -> MemorySource:
+def clips_of(style: GlyphStyle, seed: int) -> MemorySource:
     """The clips, drawn once in every process."""
     data = config_of(style, 0).data
     assert isinstance(data, GlyphData)
-    return open_glyphs(replace(data, gait=GAIT_PX) if style == GAIT else data)
+    return open_glyphs(replace(data, seed=seed, gait=GAIT_PX if style == GAIT else data.gait))
 
 
 def learned_of(job: Job) -> MemorySource:
     """What an anonymiser is trained on: in E2 two attributes, and the third is what is attacked."""
-    source = clips_of(job.style)
+    source = clips_of(job.style, job.data_seed)
     return with_bits(source, slice(0, 2)) if job.set_name == "unseen_bit" else source
 
 
 def attacked_of(job: Job) -> MemorySource:
     """What attackers are asked: in E2 the attribute that the anonymiser never heard of."""
-    source = clips_of(job.style)
+    source = clips_of(job.style, job.data_seed)
     return with_bits(source, slice(2, 3)) if job.set_name == "unseen_bit" else source
 
 
@@ -232,7 +254,14 @@ def _kept(job: Job, source: MemorySource, work: Path) -> Hide:
             tube=job.temporal == "tube",
             seed=job.seed * 100_003 + next(count),
         )
-    anonymizer = trained(job, source, work)
+    anonymizer = trained(replace(job, arm=BORROWED.get(job.arm, job.arm)), source, work)
+    vit, pruning = anonymizer.network.vit, replace(anonymizer.pruning, keep=job.keep, temporal=job.temporal)
+    if job.arm == "merging":
+        return torch.inference_mode()(
+            lambda video: merging_mask(vit, video, keep=job.keep, tube=job.temporal == "tube")
+        )
+    if job.arm == "privacy_only":
+        return torch.inference_mode()(lambda video: pruned_mask(vit, video, pruning, by="privacy_only"))
     return lambda video: anonymizer.kept(video, keep=job.keep, temporal=job.temporal)
 
 
@@ -251,22 +280,34 @@ def jobs_of(experiment: str) -> Iterator[Job]:
             for arm in ("centre", "motion"):
                 for temporal in both:
                     yield Job(arm, temporal, keep, 0, STYLE)
+    elif experiment == "again":
+        for seed in AGAIN:
+            for arm in ("random", "action_only", "grl_0.5", "coop_1_place"):
+                yield from (Job(arm, temporal, 0.5, seed, STYLE, f"again{seed}") for temporal in both)
     elif experiment == "entangled":
-        for arm in ("raw", "random", "coop_1_place"):
-            yield Job(arm, "none" if arm == "raw" else "tube", 1.0 if arm == "raw" else 0.5, 0, ENTANGLED, "entangled")
+        yield Job("raw", "none", 1.0, 0, ENTANGLED, "entangled")
+        for arm in ("random", "coop_1_place"):
+            yield from (Job(arm, "tube", 0.5, seed, ENTANGLED, "entangled") for seed in range(FEW_SEEDS))
     elif experiment == "E2":
         for arm in ("random", "action_only_place", "coop_1_place"):
-            for temporal in both:
-                yield Job(arm, temporal, 0.5, 0, STYLE, "unseen_bit")
+            for seed in range(FEW_SEEDS):
+                yield from (Job(arm, temporal, 0.5, seed, STYLE, "unseen_bit") for temporal in both)
     elif experiment == "E3":
-        for arm in ("raw", "random", "coop_1_place"):
-            yield Job(
-                arm, "none" if arm == "raw" else "tube", 1.0 if arm == "raw" else 0.5, 0, CORRELATED, "correlated"
-            )
+        yield Job("raw", "none", 1.0, 0, CORRELATED, "correlated")
+        for arm in ("random", "coop_1_place"):
+            yield from (Job(arm, "tube", 0.5, seed, CORRELATED, "correlated") for seed in range(FEW_SEEDS))
     elif experiment == "E4":
         for seed in range(NUM_SEEDS):
             for temporal in ("none", "ema", "tube"):
                 yield Job("coop_1_place", temporal, 0.5, seed, STYLE)
+    elif experiment == "curve":
+        for keep in CURVE_KEEPS:
+            for weight in CURVE_WEIGHTS:
+                yield Job("action_only" if weight == 0 else f"grl_{weight:g}", "none", keep, 0, STYLE)
+                yield Job("action_only_place" if weight == 0 else f"coop_{weight:g}_place", "tube", keep, 0, STYLE)
+            for arm in ("random", "centre", "motion"):
+                yield from (Job(arm, temporal, keep, 0, STYLE) for temporal in both)
+            yield from (Job(arm, "none", keep, 0, STYLE) for arm in BORROWED)
     elif experiment == "E5":
         for arm in ("raw", "random", "motion"):
             yield Job(arm, "none" if arm == "raw" else "tube", 1.0 if arm == "raw" else 0.5, 0, GAIT, "gait")
