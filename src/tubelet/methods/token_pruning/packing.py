@@ -167,19 +167,8 @@ def _in_bins(tokens: Tokens, keep: Tensor, counts: list[int], *, refill: bool) -
 
 
 def _flat(tokens: Tokens, keep: Tensor, counts: list[int], backend: Backend) -> Tokens:
-    device = keep.device
-    present = [count for count in counts if count]
-    offsets = torch.tensor([0, *present]).cumsum(0).to(device)
-    places = padding = None
-    if backend == "padded":
-        widest = max(present, default=1)
-        sizes = torch.tensor(present, device=device)
-        padding = torch.arange(widest, device=device)[None] >= sizes[:, None]
-        places = (~padding).flatten().nonzero()[:, 0]
-    frames = torch.arange(len(keep), device=device)[:, None].expand_as(keep)[keep]
-    tokens.notes[_NOTE] = Packing(
-        backend=backend, counts=tuple(present), offsets=offsets, places=places, padding=padding
-    )
+    frames = torch.arange(len(keep), device=keep.device)[:, None].expand_as(keep)[keep]
+    tokens.notes[_NOTE] = flat_packing(counts, backend, keep.device)
     return replace(
         tokens,
         values=tokens.values[keep][None],
@@ -188,6 +177,25 @@ def _flat(tokens: Tokens, keep: Tensor, counts: list[int], backend: Backend) -> 
         segments=frames[None],
         num_cls=0,
     )
+
+
+def flat_packing(counts: Sequence[int], backend: Backend, device: torch.device) -> Packing:
+    """How tokens lie that are in one row, segment after segment.
+
+    Args:
+        counts: Tokens of each segment, in their order; those without any are left out.
+        backend: One that `choose_backend` gives, but "packed_mask".
+        device: Of the tokens.
+    """
+    present = [count for count in counts if count]
+    places = padding = None
+    if backend == "padded":
+        widest = max(present, default=1)
+        sizes = torch.tensor(present, device=device, dtype=torch.int64)
+        padding = torch.arange(widest, device=device)[None] >= sizes[:, None]
+        places = (~padding).flatten().nonzero()[:, 0]
+    offsets = torch.tensor([0, *present]).cumsum(0).to(device)
+    return Packing(backend=backend, counts=tuple(present), offsets=offsets, places=places, padding=padding)
 
 
 def attend(
@@ -201,9 +209,23 @@ def attend(
     Returns:
         None where tokens are not packed.
     """
-    packing = tokens.notes.get(_NOTE)
-    if packing is None:
-        return None
+    packing = packing_of(tokens)
+    return None if packing is None else attend_packed(packing, query, key, value)
+
+
+def packing_of(tokens: Tokens) -> Packing | None:
+    """How these tokens lie; None where they are not packed."""
+    found: Packing | None = tokens.notes.get(_NOTE)
+    return found
+
+
+def attend_packed(
+    packing: Packing,
+    query: Float[Tensor, "rows heads tokens channels"],
+    key: Float[Tensor, "rows heads tokens channels"],
+    value: Float[Tensor, "rows heads tokens channels"],
+) -> Float[Tensor, "rows heads tokens channels"]:
+    """Attention of every token to those of its own segment."""
     if query.shape[2] == 0:
         return query
     attention = {
