@@ -3,7 +3,7 @@
 Handwritten digits stand, appear, move or flash in the cells of a grid over a textured background that stands still;
 some cells may flicker, and never are what is asked for. Four strata:
 
-    moving      two digits hop one cell each, at different times and in different directions; "which way did 7 move?"
+    moving      two digits are there, and one of them hops from cell to cell; "which digit moved?"
     entering    one digit is there from the beginning, another comes while cells flicker; "which digit came later?"
     standing    the same without flicker, and what stands may leave after the first frame; "which digit was first?"
     flashing    likewise with flicker, but what comes is there in a single frame; "which digit flashed?"
@@ -29,14 +29,13 @@ from tubelet.datasets.labelled import SPLITS, Split
 
 Stratum = Literal["moving", "entering", "standing", "flashing"]
 STRATA: tuple[Stratum, ...] = get_args(Stratum)
-DIRECTIONS = ("up", "down", "left", "right")
 QUESTIONS: dict[Stratum, str] = {
-    "moving": "which way did {digit} move?",
+    "moving": "which digit moved?",
     "entering": "which digit came later?",
     "standing": "which digit was first?",
     "flashing": "which digit flashed?",
 }
-_HOPS = np.array([(-1, 0), (1, 0), (0, -1), (0, 1)])
+_NUM_HOPS = 3
 _SHARES: dict[Split, tuple[float, float]] = {"train": (0.0, 0.6), "val": (0.6, 0.75), "test": (0.75, 1.0)}
 _BRIGHT = 235
 
@@ -158,11 +157,10 @@ def draw_needle_clip(
     times = _times(rng, style)
     images_of = _images(digits, seed, split, style.kinds)
     kinds = rng.permutation(len(style.kinds))[:2]
-    choices = DIRECTIONS if stratum == "moving" else tuple(map(str, style.kinds))
+    choices = tuple(map(str, style.kinds))
     answer = turn % len(choices)
-    if stratum != "moving":
-        # The digit asked for is the answer; the other one is any other.
-        kinds = np.array([answer, kinds[0] if kinds[0] != answer else kinds[1]])
+    # The digit asked for is the answer; the other one is any other.
+    kinds = np.array([answer, kinds[0] if kinds[0] != answer else kinds[1]])
     ids = tuple(int(rng.choice(images_of[kind])) for kind in kinds)
     glyphs = [_grown(digits.images[number], style.cell_px) for number in ids]
     frames, cells = _background(rng, style), rng.permutation((style.size_px // style.cell_px) ** 2)
@@ -170,7 +168,7 @@ def draw_needle_clip(
     if stratum in ("entering", "flashing"):
         for cell in cells[2 : 2 + style.num_flicker]:
             flicker[_area(int(cell), style)] = True
-    cells_of = _cells(rng, stratum, answer, cells, times, style)
+    cells_of = _cells(rng, stratum, cells, times, style)
     evidence = np.zeros(frames.shape[:3], bool)
     for glyph, path, is_asked in zip(glyphs, cells_of, (True, False), strict=True):
         for time, cell in enumerate(path):
@@ -185,7 +183,7 @@ def draw_needle_clip(
     return NeedleClip(
         frames=np.clip(frames, 0, 255).astype(np.uint8),
         times=tuple(times.tolist()),
-        question=QUESTIONS[stratum].format(digit=style.kinds[kinds[0]]),
+        question=QUESTIONS[stratum],
         choices=choices,
         answer=answer,
         stratum=stratum,
@@ -207,7 +205,6 @@ def _times(rng: np.random.Generator, style: NeedleStyle) -> Int64[np.ndarray, " 
 def _cells(
     rng: np.random.Generator,
     stratum: Stratum,
-    answer: int,
     cells: Int64[np.ndarray, " cells"],
     times: Int64[np.ndarray, " time"],
     style: NeedleStyle,
@@ -216,16 +213,11 @@ def _cells(
     length, side = int(times[-1]) + 1, style.size_px // style.cell_px
     first, second = int(cells[0]), int(cells[1])
     if stratum == "moving":
-        other = int((answer + rng.integers(1, len(DIRECTIONS))) % len(DIRECTIONS))
-        # Neither may hop onto the other: then one would be hidden.
-        ends = [_hopped(first, answer, side), _hopped(second, other, side)]
-        while len({first, second, *ends}) < 4:
-            second = int(rng.integers(side * side))
-            ends[1] = _hopped(second, other, side)
-        starts = [times[moment] for moment in rng.integers(1, len(times), 2)]
-        asked, beside = (
-            np.where(times < start, begin, end) for start, begin, end in zip(starts, (first, second), ends, strict=True)
-        )
+        moments = rng.choice(np.arange(1, len(times)), min(_NUM_HOPS, len(times) - 1), replace=False)
+        free = rng.permutation(np.delete(np.arange(side * side), [first, second]))
+        path = np.concatenate([[first], free])
+        asked = path[np.searchsorted(np.sort(moments), np.arange(len(times)), side="right")]
+        beside = np.full(len(times), second)
     elif stratum == "standing":
         leaves = rng.random() < 0.5
         asked = np.where((times == 0) | (not leaves), first, -1)
@@ -240,12 +232,6 @@ def _cells(
             asked = np.where(times < moment, -1, first)
         beside = np.full(len(times), second)
     return asked.tolist(), beside.tolist()
-
-
-def _hopped(cell: int, direction: int, side: int) -> int:
-    """The next cell in a direction; what leaves on one side comes in on the other."""
-    row, column = (np.array(divmod(cell, side)) + _HOPS[direction]) % side
-    return int(row * side + column)
 
 
 @lru_cache(maxsize=64)

@@ -461,6 +461,8 @@ def tiny_video_language(
         qkv_bias="all",
     )
     spread_weights(vit)
+    # As loud as patches: from the usual 0.02 a small network takes thousands of steps to learn where things are.
+    nn.init.trunc_normal_(vit.positions, std=0.5)
     decoder = LanguageDecoder(
         tokenizer.vocabulary_size, width=lm_width, depth=lm_depth, num_heads=lm_heads, num_kv_heads=lm_kv_heads
     )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tubelet.datasets.glyph_motion import Digits
-from tubelet.datasets.needle_qa import DIRECTIONS, STRATA, NeedleClip, NeedleStyle, Stratum, draw_needle_clip
+from tubelet.datasets.needle_qa import STRATA, NeedleClip, NeedleStyle, Stratum, draw_needle_clip
 
 DIGITS = Digits(images=np.random.default_rng(0).random((200, 8, 8)), values=np.arange(200) % 10)
 STYLES = {
@@ -53,15 +53,12 @@ def test_only_the_evidence_depends_on_the_digit_that_is_asked_for(stratum: Strat
         assert not (clip.evidence & clip.flicker).any()
 
 
-def test_what_moves_hops_once_and_what_else_moves_goes_elsewhere() -> None:
-    steps = {"up": (-1, 0), "down": (1, 0), "left": (0, -1), "right": (0, 1)}
+def test_what_moves_hops_three_times_and_what_else_is_there_stands() -> None:
     for number in range(40):
         clip = clip_of(number, "moving")
         places = np.array([np.argwhere(cells)[0] for cells in clip.evidence_groups(8)])
-        hops = (np.diff(places, axis=0) + 1) % 3 - 1
-        moved = [tuple(hop.tolist()) for hop in hops if hop.any()]
-        assert moved == [steps[clip.choices[clip.answer]]]
-        assert f" {DIGITS.values[clip.digit_ids[0]]} " in clip.question
+        assert int((np.diff(places, axis=0) != 0).any(1).sum()) == 3
+        assert str(DIGITS.values[clip.digit_ids[0]]) == clip.choices[clip.answer]
         assert DIGITS.values[clip.digit_ids[0]] != DIGITS.values[clip.digit_ids[1]]
 
 
@@ -104,15 +101,9 @@ def test_answers_are_balanced_and_questions_do_not_tell_them() -> None:
     answers: dict[str, Counter[str]] = {}
     for clip in clips:
         answers.setdefault(clip.question, Counter())[clip.choices[clip.answer]] += 1
-    assert len(answers) == 4 + 3
+    assert len(answers) == 4
     for question, counts in answers.items():
-        assert len(counts) == 4, question
-        share = max(counts.values()) / counts.total()
-        # Where one question stands for its stratum the answers take turns; else the digit asked for is drawn.
-        assert share == 0.25 if "did" not in question else share < 0.36
-    moving = [clip for clip in clips if clip.stratum == "moving"]
-    assert Counter(clip.choices for clip in moving) == {DIRECTIONS: 400}
-    assert Counter(clip.answer for clip in moving) == dict.fromkeys(range(4), 100)
+        assert dict.fromkeys("0147", 100) == counts, question
 
 
 def test_a_flash_may_fall_between_sampled_frames() -> None:

@@ -24,7 +24,7 @@ class NeedleData:
 
     num_val: int = 300
     num_test: int = 1200
-    strata: tuple[Stratum, ...] = ("moving", "entering", "standing")
+    strata: tuple[Stratum, ...] = ("moving", "entering", "standing", "flashing")
     style: NeedleStyle = field(default_factory=NeedleStyle)
     seed: int = 0
 
