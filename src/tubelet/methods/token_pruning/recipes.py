@@ -71,7 +71,7 @@ class TokenPruningConfig:
     pruning: PruningConfig = field(default_factory=PruningConfig)
     train_removes: tuple[float, ...] = (0.5, 0.7, 0.8)
     test_removes: tuple[float, ...] = (0.0, 0.5, 0.7, 0.8)
-    num_steps: int = 1500
+    num_steps: int = 1000
     batch_size: int = 16
     optimizer: OptimizerConfig = field(
         default_factory=lambda: OptimizerConfig(lr=1e-3, weight_decay=0.05, num_warmup_steps=100)
