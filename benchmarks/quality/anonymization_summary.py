@@ -68,6 +68,17 @@ class Arms:
             found[metric] = [float(np.mean(values)), float(low), float(high)]
         return found
 
+    def intervals(self, name: str, arm: str, keep: str) -> dict[str, list[float]]:
+        """Ends of the intervals of accuracy and leakage, over seeds and digits."""
+        rows = list(self.rows[name, arm, keep].values())
+        picks = np.random.default_rng(0).multinomial(len(rows), np.full(len(rows), 1 / len(rows)), NUM_DRAWS)
+        _, drawn = self._weights(name)
+        found = {}
+        for metric, measure in (("top1", self._accuracy), ("private_cmap", self._cmap)):
+            spread = np.stack([measure(name, row, drawn) for row in rows], 1)
+            found[metric] = np.percentile((spread * picks).sum(1) / len(rows), [2.5, 97.5]).tolist()
+        return found
+
     def _weights(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """How often each clip counts: once, and in draws of digits."""
         which = group_numbers(self.groups[name].tolist(), len(self.groups[name]))
@@ -92,7 +103,8 @@ def summary(arms: Arms) -> dict[str, Any]:
             for metric in SHOWN
             if any(row.get(metric) is not None for row in seeds.values())
         }
-        table.append({"set": name, "arm": arm, "keep": float(keep), "num_seeds": len(seeds), **values})
+        spans = {f"{metric}_interval": span for metric, span in arms.intervals(name, arm, keep).items()}
+        table.append({"set": name, "arm": arm, "keep": float(keep), "num_seeds": len(seeds), **values, **spans})
     differences = {}
     for name, arm, keep in sorted(arms.rows):
         suffix = "+tube" if arm.endswith("+tube") else ""
