@@ -135,8 +135,8 @@ def read_network(
         MissingExtraError: transformers is not installed.
     """
     about = FAMILIES[family]
-    transformers = _transformers(where)
-    with _silent():
+    transformers = transformers_module(where)
+    with silent():
         try:
             config = getattr(transformers, about.config).from_pretrained(folder, local_files_only=True)
             if about.head:
@@ -208,7 +208,7 @@ def fresh_network(family: str, config: Mapping[str, Any]) -> PreTrainedModel:
     Raises:
         MissingExtraError: transformers is not installed.
     """
-    transformers = _transformers(FAMILIES[family].title)
+    transformers = transformers_module(FAMILIES[family].title)
     made = getattr(transformers, FAMILIES[family].config).from_dict(dict(config))
     network: PreTrainedModel = getattr(transformers, FAMILIES[family].model)._from_config(made)
     return network
@@ -223,12 +223,12 @@ def tokenised(
         WeightsError: The model's tokeniser cannot be read.
         ConfigError: A sentence is longer than the model can read.
     """
-    transformers = _transformers(where)
+    transformers = transformers_module(where)
     if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
         raise WeightsError(
             f"{where}: has no tokenizer.json and no vocab.json, so sentences cannot be read; copy them too"
         )
-    with _silent():
+    with silent():
         try:
             tokenizer = transformers.CLIPTokenizer.from_pretrained(folder, local_files_only=True)
         except (OSError, ValueError) as error:
@@ -252,7 +252,15 @@ def _setting(config: PretrainedConfig, name: str) -> int | list[int]:
     return value
 
 
-def _transformers(what: str) -> ModuleType:
+def transformers_module(what: str) -> ModuleType:
+    """The package, imported when it is needed.
+
+    Args:
+        what: That needs it.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
     try:
         return importlib.import_module("transformers")
     except ImportError as error:
@@ -260,7 +268,7 @@ def _transformers(what: str) -> ModuleType:
 
 
 @contextmanager
-def _silent() -> Iterator[None]:
+def silent() -> Iterator[None]:
     """Without the progress bar and the report of transformers; what matters in the report becomes an error."""
     logging = importlib.import_module("transformers.utils.logging")
     verbosity, has_bar = logging.get_verbosity(), logging.is_progress_bar_enabled()

@@ -180,7 +180,8 @@ def wrap(model: nn.Module, method: str = "stts", remove: float = 0.5, **options:
     """A new module: the model with tokens removed on their way. The model itself is unchanged; weights are shared.
 
     Args:
-        model: A `VideoViT`, or a `VideoLanguageModel`, whose groups are its visual tokens.
+        model: A `VideoViT`, a `VideoLanguageModel`, or a video-language model of transformers (see `hub.FAMILIES`). The
+            groups of those with a language model are their visual tokens.
         method: One of `METHODS`; "dense" removes nothing.
         remove: Share of the tokens that goes, from 0 to below 1.
         **options: Further fields of `PruningConfig`, such as `after_block`, `pool`, `backend`.
@@ -195,6 +196,10 @@ def wrap(model: nn.Module, method: str = "stts", remove: float = 0.5, **options:
         return PrunedVideoLanguage(model, config_for(method, remove, **options))
     if isinstance(model, VideoViT):
         return PrunedClassifier(model, config_for(method, remove, **options))
+    if isinstance(getattr(getattr(model, "config", None), "model_type", None), str):  # of transformers, maybe not there
+        from tubelet.methods.token_pruning.hub import wrap_hub
+
+        return wrap_hub(model, config_for(method, remove, **options), has_pool="pool" in options)
     raise TypeError(
         f"a {type(model).__name__} cannot be pruned; allowed: VideoViT (networks of the ViT recipes), "
         "VideoLanguageModel, and video-language models of transformers"

@@ -1,0 +1,376 @@
+"""Published video-language models are pruned, and nothing else about them changes."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import published_vlms
+import pytest
+import torch
+from published_vlms import FAMILIES, QWEN, alone, group_counts, inputs, publish
+from torch import Tensor, nn
+
+from tubelet.errors import WeightsError
+from tubelet.methods.token_pruning import hub_tower, wrap
+from tubelet.methods.token_pruning.hub import PrunedHubVideoLanguage
+from tubelet.methods.token_pruning.hub_qwen import QwenVL
+from tubelet.methods.token_pruning.pruning import GROUP_METHODS
+from tubelet.models.hub_video_language import load_hub_video_language
+
+BY_FRAME = ("uniform_frames", "random_frames")
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A folder for each family; tests that change files copy it first."""
+    folders = {family: tmp_path_factory.mktemp(family) for family in FAMILIES}
+    for family, folder in folders.items():
+        publish(folder, family)
+    return folders
+
+
+@pytest.fixture(scope="module")
+def models(published: dict[str, Path]) -> dict[str, nn.Module]:
+    """Read the way that users read them; tests change no weights of these."""
+    return {family: load_hub_video_language(folder) for family, folder in published.items()}
+
+
+def pruned(model: nn.Module, method: str = "stts", remove: float = 0.5, **options: Any) -> PrunedHubVideoLanguage:
+    torch.manual_seed(1)
+    wrapped = wrap(model, method, remove, **({} if method == "dense" else {"after_block": 1}) | options)
+    assert isinstance(wrapped, PrunedHubVideoLanguage)
+    return wrapped.eval()
+
+
+def prompt_of(given: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value for name, value in given.items() if name != "labels"}
+
+
+def text_of(given: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The last tokens of the prompts, which are words."""
+    return {name: given[name][:, -4:] for name in ("input_ids", "attention_mask", "labels")}
+
+
+@pytest.mark.parametrize("method", ["dense", *GROUP_METHODS])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_with_nothing_to_remove_the_model_is_itself(models: dict[str, nn.Module], family: str, method: str) -> None:
+    given = inputs(family)
+    with torch.no_grad():
+        expected = models[family](**given)
+        found = pruned(models[family], method, 0.0)(**given)
+    torch.testing.assert_close(found.logits, expected.logits, atol=1e-5, rtol=0)
+    torch.testing.assert_close(found.loss, expected.loss, atol=1e-5, rtol=0)
+    assert found.logits.shape[-1] == 96
+    if family in QWEN:
+        assert torch.equal(found.logits, expected.logits)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("backend", ["padded", "loop", "packed_mask", "jagged"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_packing_changes_nothing_where_all_stays(
+    models: dict[str, nn.Module], monkeypatch: pytest.MonkeyPatch, family: str, backend: str
+) -> None:
+    monkeypatch.setattr(
+        "tubelet.methods.token_pruning.pruning.select",
+        lambda scores, *_, **__: torch.ones_like(scores, dtype=torch.bool),
+    )
+    given = inputs(family)
+    with torch.no_grad():
+        expected = models[family](**given)
+        found = pruned(models[family], backend=backend, bias="off")(**given)
+    torch.testing.assert_close(found.logits, expected.logits, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("method", GROUP_METHODS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_as_many_groups_go_as_were_asked_for(models: dict[str, nn.Module], family: str, method: str) -> None:
+    given = inputs(family)
+    for remove in (0.3, 0.6):
+        with torch.no_grad():
+            found = pruned(models[family], method, remove)(**given)
+        sizes = group_counts(family, given)
+        assert [tuple(keep.shape) for keep in found.keep] == sizes
+        gone = [int((~keep).sum()) for keep in found.keep]
+        if method in BY_FRAME:
+            assert gone == [int(remove * time + 1e-9) * groups for time, groups in sizes]
+        else:
+            assert gone == [int(remove * time * groups + 1e-9) for time, groups in sizes]
+            assert all(bool(keep[0].all()) for keep in found.keep)
+        assert found.there is not None and found.input_ids is not None
+        left = given["attention_mask"].sum(1) - torch.tensor(published_vlms.tokens_gone(family, found.keep))
+        assert found.there.sum(1).tolist() == left.tolist()
+        assert bool(found.logits.isfinite().all())
+
+
+@pytest.mark.parametrize("method", [method for method in GROUP_METHODS if "random" not in method])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_clips_do_not_see_each_other(models: dict[str, nn.Module], family: str, method: str) -> None:
+    model, both = pruned(models[family], method), inputs(family)
+    with torch.no_grad():
+        together = model(**both)
+        for clip in range(2):
+            single = model(**alone(family, both, clip))
+            assert torch.equal(single.keep[0], together.keep[clip])
+            torch.testing.assert_close(single.logits[0], together.logits[clip][together.there[clip]], atol=2e-5, rtol=0)
+
+
+@pytest.mark.parametrize("where", ["both", "vit", "llm"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_language_model_gets_what_stays(models: dict[str, nn.Module], family: str, where: str) -> None:
+    given = inputs(family)
+    with torch.no_grad():
+        found = pruned(models[family], where=where)(**given)
+        other = pruned(models[family])(**given)
+    gone = [0, 0] if where == "vit" else published_vlms.tokens_gone(family, found.keep)
+    assert found.there.sum(1).tolist() == (given["attention_mask"].sum(1) - torch.tensor(gone)).tolist()
+    assert torch.allclose(found.loss, other.loss, atol=1e-6) == (where == "both")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_task_teaches_the_scorer_through_the_bias_alone(models: dict[str, nn.Module], family: str) -> None:
+    before = {name: value.clone() for name, value in models[family].state_dict().items()}
+    given = inputs(family)
+    for bias in ("on", "detached", "off"):
+        model = pruned(models[family], bias=bias)
+        model.model.requires_grad_(False)
+        loss = model(**given).loss
+        has_way = bias == "on"
+        assert loss.requires_grad == has_way
+        if has_way:
+            loss.backward()
+            assert model.scorer is not None
+            norms = {name: float(value.grad.abs().max()) for name, value in model.scorer.named_parameters()}
+            assert min(norms["mlp.0.weight"], norms["query.weight"], norms["value.weight"]) > 0
+        model.model.requires_grad_(True)
+    model = pruned(models[family], bias="off")
+    found = model(**given)
+    found.aux_loss.backward()
+    assert 0 < found.aux_loss.item() < 1
+    assert float(model.scorer.mlp[0].weight.grad.abs().max()) > 0
+    after = models[family].state_dict()
+    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+    models[family].zero_grad(set_to_none=True)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_was_trained_can_be_kept(published: dict[str, Path], models: dict[str, nn.Module], family: str) -> None:
+    model, given = pruned(models[family]), inputs(family)
+    torch.manual_seed(9)
+    again = wrap(load_hub_video_language(published[family]), "stts", 0.5, after_block=1).eval()
+    with torch.no_grad():
+        assert not torch.equal(again(**given).scores[0], model(**given).scores[0])
+        again.load_state_dict(model.state_dict())
+        assert torch.equal(again(**given).logits, model(**given).logits)
+    names = set(model.state_dict())
+    assert {name.removeprefix("model.") for name in names if name.startswith("model.")} == set(
+        models[family].state_dict()
+    )
+    assert {name.split(".")[0] for name in names} == {"model", "scorer"}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_answers_go_on_as_the_whole_text_would(models: dict[str, nn.Module], family: str) -> None:
+    model, given = pruned(models[family]), prompt_of(inputs(family))
+    new = 4
+    ids = model.generate(**given, max_new_tokens=new, min_new_tokens=new, do_sample=False)
+    width = given["input_ids"].shape[1]
+    assert torch.equal(ids[:, :width], given["input_ids"]) and ids.shape == (2, width + new)
+    whole = given | {
+        "input_ids": ids[:, :-1],
+        "attention_mask": nn.functional.pad(given["attention_mask"], (0, new - 1), value=1),
+    }
+    if "mm_token_type_ids" in given:
+        whole["mm_token_type_ids"] = nn.functional.pad(given["mm_token_type_ids"], (0, new - 1))
+    with torch.no_grad():
+        said = model(**whole).logits[:, -new:]
+    said[..., published_vlms.END] = -torch.inf  # as min_new_tokens wants it
+    assert torch.equal(said.argmax(-1), ids[:, width:])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_several_answers_are_looked_for_at_once(models: dict[str, nn.Module], family: str) -> None:
+    model, both = pruned(models[family]), prompt_of(inputs(family))
+    options = {"num_beams": 3, "num_return_sequences": 2, "max_new_tokens": 3, "do_sample": False}
+    found = model.generate(**both, **options, return_dict_in_generate=True, output_scores=True)
+    width = both["input_ids"].shape[1]
+    assert found.sequences.shape[0] == 4 and torch.equal(found.sequences[1, :width], both["input_ids"][0])
+    for clip in range(2):
+        single = prompt_of(alone(family, both, clip))
+        expected = model.generate(**single, **options)[:, single["input_ids"].shape[1] :]
+        assert torch.equal(found.sequences[2 * clip : 2 * clip + 2, width:], expected)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_without_a_video_the_model_is_called_as_it_is(models: dict[str, nn.Module], family: str) -> None:
+    model = pruned(models[family])
+    for given in (text_of(inputs(family)), published_vlms.picture(family)):
+        with torch.no_grad():
+            expected, found = models[family](**given), model(**given)
+        assert torch.equal(found.logits, expected.logits)
+        assert found.keep == () and found.aux_loss is None
+        options = {"max_new_tokens": 3, "do_sample": False}
+        shown = prompt_of(given)
+        assert torch.equal(model.generate(**shown, **options), models[family].generate(**shown, **options))
+
+
+@pytest.mark.parametrize("family", [family for family in FAMILIES if family != "molmo2"])
+def test_pictures_beside_a_video_stay_whole(models: dict[str, nn.Module], family: str) -> None:
+    given = inputs(family, images=True)
+    with torch.no_grad():
+        expected = models[family](**given)
+        found = pruned(models[family], remove=0.0)(**given)
+        torch.testing.assert_close(found.logits, expected.logits, atol=1e-5, rtol=0)
+        found = pruned(models[family])(**given)
+    is_picture = given["input_ids"] == published_vlms.IMAGE
+    assert int((found.input_ids == published_vlms.IMAGE).sum()) == int(is_picture.sum()) > 0
+    changed = given | {"pixel_values": given["pixel_values"] + 1}
+    with torch.no_grad():
+        other = pruned(models[family])(**changed)
+    assert not torch.allclose(other.logits[1], found.logits[1], atol=1e-4)
+
+
+@pytest.mark.parametrize("family", QWEN)
+def test_what_stays_keeps_its_place_in_the_video(models: dict[str, nn.Module], family: str) -> None:
+    given, seen = inputs(family), {}
+    model = pruned(models[family])
+    hook = models[family].register_forward_pre_hook(lambda _, __, named: seen.update(named), with_kwargs=True)
+    with torch.no_grad():
+        found = model(**given)
+    hook.remove()
+    grids = {name: given[name] for name in ("video_grid_thw", "mm_token_type_ids", "attention_mask")}
+    whole = models[family].model.get_rope_index(given["input_ids"], **grids)[0]
+    stays = given["attention_mask"].bool()
+    stays[given["input_ids"] == published_vlms.VIDEO] = torch.cat([keep.flatten() for keep in found.keep])
+    for row in range(2):
+        there = found.there[row]
+        assert torch.equal(seen["position_ids"][:, row, there], whole[:, row, stays[row]])
+        assert torch.equal(seen["input_ids"][row, there], given["input_ids"][row, stays[row]])
+        assert bool((seen["labels"][row, ~there] == -100).all())
+    with pytest.raises(ValueError, match=r"position is 'contiguous'; allowed with Qwen-VL: 'original'"):
+        model(**given, position="contiguous")
+
+
+@pytest.mark.parametrize("family", QWEN)
+def test_blocks_over_packed_tokens_are_the_towers_own(models: dict[str, nn.Module], family: str) -> None:
+    """Against the blocks' own forward passes over what is left of each frame, or window, by itself."""
+    given = alone(family, inputs(family), 0)
+    tower: Any = models[family].model.visual
+    adapter = QwenVL(models[family])
+    (frames,) = adapter.frames(given, 2)
+    keep = torch.rand(3, 15, generator=torch.Generator().manual_seed(4)) > 0.5
+    keep[1] = False
+    config = pruned(models[family], "random").config
+    reduction = hub_tower.HubPruning(config, frames, scorer=None, remove=0.5, draw=0)
+    with torch.no_grad():
+        taps, _ = _with_keep(adapter, frames, reduction, keep)
+        found = taps[len(tower.blocks) - 1]
+        cos, sin = frames.rotary
+        for frame in range(3):
+            values = frames.values[frame]
+            places = torch.arange(len(values))
+            for block in range(len(tower.blocks)):
+                windows = [places]
+                if frames.windows is not None and adapter.has_windows(block):
+                    windows = [places[torch.isin(places, window)] for window in frames.windows]
+                after = values.clone()
+                for window in (some for some in windows if len(some)):
+                    own = torch.isin(places, window).nonzero()[:, 0]
+                    after[own] = tower.blocks[block](
+                        values[own],
+                        cu_seqlens=torch.tensor([0, len(own)], dtype=torch.int32),
+                        position_embeddings=(cos[window], sin[window]),
+                    )
+                values = after
+                if block == 2:
+                    left = frames.groups[keep[frame]].flatten().sort()[0]
+                    values, places = values[left], left
+            torch.testing.assert_close(found.at(torch.full_like(places, frame), places), values, atol=1e-5, rtol=0)
+            assert int((found.rows[frame] >= 0).sum()) == len(places)
+
+
+def _with_keep(adapter: Any, frames: Any, reduction: Any, keep: Tensor) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tubelet.methods.token_pruning.pruning.select", lambda *_, **__: keep)
+        return hub_tower.run_tower(adapter, frames, reduction)
+
+
+def test_weights_of_keys_reach_attention_within_windows() -> None:
+    generator = torch.Generator().manual_seed(0)
+    query, key, value = (torch.randn(2, 3, 10, 4, generator=generator) for _ in range(3))
+    bias = torch.randn(2, 1, 10, generator=generator)
+    windows = torch.tensor([[0, 3, 5, 6], [1, 2, 9, -1], [4, 7, 8, -1]])
+    together = torch.zeros(10, 10, dtype=torch.bool)
+    for window in windows:
+        inside = window[window >= 0]
+        together[inside[:, None], inside] = True
+    mask = bias[:, None].masked_fill(~together, -torch.inf)
+    expected = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    found = hub_tower._attend_in_frames(query, key, value, bias, windows)
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+    weights = (query @ key.transpose(-1, -2) / 2).masked_fill(~together, -torch.inf).softmax(-1)
+    received = hub_tower._received(query, key, windows)
+    torch.testing.assert_close(received[:, :, 0], weights.sum(2), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_cannot_be_is_refused(models: dict[str, nn.Module], family: str) -> None:
+    model, given = models[family], inputs(family)
+    for method in ("tome", "fastv"):
+        with pytest.raises(ValueError, match=rf"method '{method}' is not possible with .*allowed: dense, stts, random"):
+            wrap(model, method, 0.5)
+    with pytest.raises(ValueError, match="after_block is 9: groups would leave after block 10 of"):
+        wrap(model, after_block=9)
+    last = pruned(model).family.taps[-1]
+    with pytest.raises(ValueError, match="pruning would save nothing in the transformer; tap a later block or lower"):
+        wrap(model, after_block=last - 1)
+    with pytest.raises(ValueError, match="position_ids cannot be given with pixel_values_videos"):
+        pruned(model)(**given, position_ids=torch.arange(4))
+    with pytest.raises(ValueError, match="input_ids are needed with pixel_values_videos"):
+        pruned(model)(**{name: value for name, value in given.items() if name != "input_ids"})
+    with pytest.raises(ValueError, match=r"the prompts have \d+ placeholders of videos .* and the videos \d+ visual"):
+        pruned(model)(**given | {"input_ids": given["input_ids"].clamp(max=80)})
+    broken = given["pixel_values_videos"].clone()
+    broken[-1] = torch.nan
+    with pytest.raises(FloatingPointError, match="clip 1 has pixels that are no finite numbers"):
+        pruned(model)(**given | {"pixel_values_videos": broken})
+
+
+@pytest.mark.parametrize("family", QWEN)
+def test_groups_are_the_models_own(models: dict[str, nn.Module], family: str) -> None:
+    with pytest.raises(ValueError, match="pool is 3, but a visual token of this model stands for 2x2.*give pool=2"):
+        wrap(models[family], pool=3)
+    given = inputs(family)
+    with pytest.raises(ValueError, match="pixel_values_videos were given without video_grid_thw"):
+        pruned(models[family])(**{name: value for name, value in given.items() if name != "video_grid_thw"})
+    with pytest.raises(ValueError, match=r"together 372 patches, but pixel_values_videos has 371"):
+        pruned(models[family])(**given | {"pixel_values_videos": given["pixel_values_videos"][1:]})
+
+
+def test_other_models_are_refused_by_name() -> None:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    small = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    with pytest.raises(
+        ValueError, match=r"a LlamaForCausalLM \(model_type 'llama'\) cannot be pruned; .*Qwen2_5_VLForConditional"
+    ):
+        wrap(LlamaForCausalLM(LlamaConfig(vocab_size=8, **small)))
+
+
+def test_folders_that_hold_no_such_model_are_refused(published: dict[str, Path], tmp_path: Path) -> None:
+    folder = shutil.copytree(published["qwen2_vl"], tmp_path / "model")
+    config = (folder / "config.json").read_text(encoding="utf-8")
+    (folder / "config.json").write_text(config.replace('"qwen2_vl"', '"blip"'), encoding="utf-8")
+    with pytest.raises(WeightsError, match="says model_type 'blip'; known video-language models are qwen2_vl, qwen2_5"):
+        load_hub_video_language(folder)
+    (folder / "config.json").write_text(config.replace('"depth": 5', '"depth": 6'), encoding="utf-8")
+    with pytest.raises(WeightsError, match="its weights lack .*visual.blocks.5.*so it is no Qwen2VLForConditional"):
+        load_hub_video_language(folder)
+    (folder / "model.safetensors").write_bytes(b"no weights")
+    with pytest.raises(WeightsError, match="cannot be read as Qwen2VLForConditionalGeneration"):
+        load_hub_video_language(folder)
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(WeightsError, match="which may run code when read; only .safetensors are read"):
+        load_hub_video_language(folder)
