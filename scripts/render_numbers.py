@@ -17,6 +17,7 @@ from pathlib import Path
 from anonymization_tables import RENDERERS as ANONYMIZATION
 from claim_tables import METHODS, claim_renderers
 from report_tables import REPORTS, ROOT, load, share, table
+from token_pruning_tables import RENDERERS as TOKEN_PRUNING
 from training_tables import RENDERERS as TRAINING
 
 from tubelet.methods.recognition.model_card import load_card
@@ -235,6 +236,7 @@ RENDERERS = {
     **claim_renderers(),
     **TRAINING,
     **ANONYMIZATION,
+    **TOKEN_PRUNING,
     "network_speed": network_speed,
     "clip_sets": clip_sets,
     "clip_real": clip_real,
