@@ -24,8 +24,18 @@ _TEXT = {
 }
 _ROPE = {"rope_type": "default", "rope_theta": 10000.0}
 _SPECIAL = {"image_token_id": IMAGE, "video_token_id": VIDEO, "vision_start_token_id": 92, "vision_end_token_id": 93}
+_TEXT_IDS = {
+    "image_start_token_id": 92,
+    "image_end_token_id": 93,
+    "low_res_image_start_token_id": 92,
+    "frame_start_token_id": 94,
+    "frame_end_token_id": 95,
+}
 QWEN = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
-FAMILIES = QWEN
+LLAVA = ("llava_onevision", "video_llava")
+FAMILIES = (*QWEN, *LLAVA, "molmo2")
+SIDE = {"llava_onevision": 5, "video_llava": 4, "molmo2": 5}
+"""Rows and columns of patches of the families whose pictures have one size."""
 
 
 def configuration(family: str) -> Any:
@@ -41,10 +51,41 @@ def configuration(family: str) -> Any:
         vision |= {"patch_size": 4, "window_size": 16, "fullatt_block_indexes": [1, 4], "tokens_per_second": 2}
         text = _TEXT | {"rope_parameters": _ROPE | {"mrope_section": [1, 1, 2]}}
         return transformers.Qwen2_5_VLConfig(text_config=text, vision_config=vision, **_SPECIAL)
+    if family in SIDE:
+        return _square_configuration(family)
     vision = {"depth": 5, "hidden_size": 32, "out_hidden_size": 32, "num_heads": 4, "intermediate_size": 48}
     vision |= {"patch_size": 4, "num_position_embeddings": 36, "deepstack_visual_indexes": [0, 3]}
     text = _TEXT | {"head_dim": 8, "rope_parameters": _ROPE | {"mrope_section": [2, 1, 1], "mrope_interleaved": True}}
     return transformers.Qwen3VLConfig(text_config=text, vision_config=vision, **_SPECIAL)
+
+
+def _square_configuration(family: str) -> Any:
+    import transformers
+
+    vision: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 4, "patch_size": 4}
+    vision |= {"num_hidden_layers": 5, "image_size": 4 * SIDE[family]}
+    marks = {"image_token_id": IMAGE, "video_token_id": VIDEO}
+    if family == "llava_onevision":
+        text = {"model_type": "qwen2"} | _TEXT
+        vision |= {"model_type": "siglip_vision_model", "vision_use_head": False}
+        side = vision["image_size"]
+        return transformers.LlavaOnevisionConfig(
+            text_config=text, vision_config=vision, image_grid_pinpoints=[[side, side]], **marks
+        )
+    if family == "video_llava":
+        text = {"model_type": "llama"} | _TEXT
+        vision |= {"model_type": "clip_vision_model", "projection_dim": 16}
+        size = (SIDE[family] ** 2 + 1) * 3
+        return transformers.VideoLlavaConfig(
+            text_config=text, vision_config=vision, image_seq_length=size, video_seq_length=size, **marks
+        )
+    vision |= {"num_key_value_heads": 4, "head_dim": 8, "image_size": [20, 20]}
+    adapter = {"vision_feature_layer": [-1, -4], "hidden_size": 32, "num_attention_heads": 4, "head_dim": 8}
+    adapter |= {"num_key_value_heads": 4, "intermediate_size": 48, "text_hidden_size": 32}
+    text = _TEXT | {"head_dim": 8, "additional_vocab_size": 4}
+    return transformers.Molmo2Config(
+        text_config=text, vision_config=vision, adapter_config=adapter, image_patch_id=VIDEO, **_TEXT_IDS
+    )
 
 
 def publish(folder: Path, family: str) -> nn.Module:
@@ -55,6 +96,9 @@ def publish(folder: Path, family: str) -> nn.Module:
         "qwen2_vl": "Qwen2VLForConditionalGeneration",
         "qwen2_5_vl": "Qwen2_5_VLForConditionalGeneration",
         "qwen3_vl": "Qwen3VLForConditionalGeneration",
+        "llava_onevision": "LlavaOnevisionForConditionalGeneration",
+        "video_llava": "VideoLlavaForConditionalGeneration",
+        "molmo2": "Molmo2ForConditionalGeneration",
     }
     torch.manual_seed(7)
     model: Any = getattr(transformers, kinds[family])(configuration(family)).eval()
@@ -70,7 +114,11 @@ def publish(folder: Path, family: str) -> nn.Module:
 def inputs(family: str, *, images: bool = False, seed: int = 0) -> dict[str, Tensor]:
     """Two prompts, each with a video; the first is shorter and filled up in front. With `images`, one in the second."""
     generator = torch.Generator().manual_seed(seed)
-    return _qwen_inputs(family, generator, images=images)
+    if family in QWEN:
+        return _qwen_inputs(family, generator, images=images)
+    if family == "molmo2":
+        return _molmo_inputs(generator)
+    return _llava_inputs(family, generator, images=images)
 
 
 def alone(family: str, both: dict[str, Tensor], clip: int) -> dict[str, Tensor]:
@@ -81,31 +129,97 @@ def alone(family: str, both: dict[str, Tensor], clip: int) -> dict[str, Tensor]:
         for name in ("input_ids", "attention_mask", "mm_token_type_ids", "labels")
         if name in both
     }
+    pixels = both["pixel_values_videos"]
+    if family in LLAVA:
+        return found | {"pixel_values_videos": pixels[clip : clip + 1]}
+    if family == "molmo2":
+        lengths = both["video_grids"][:, 0].tolist()
+        pooling = both["video_token_pooling"].split([9 * length for length in lengths])[clip]
+        offset = 25 * sum(lengths[:clip])
+        found["video_token_pooling"] = torch.where(pooling >= 0, pooling - offset, pooling)
+        found["video_grids"] = both["video_grids"][clip : clip + 1]
+        return found | {"pixel_values_videos": pixels.split(lengths)[clip]}
     sizes = both["video_grid_thw"].prod(1).tolist()
-    found["pixel_values_videos"] = both["pixel_values_videos"].split(sizes)[clip]
     found["video_grid_thw"] = both["video_grid_thw"][clip : clip + 1]
-    return found
+    return found | {"pixel_values_videos": pixels.split(sizes)[clip]}
 
 
 def group_counts(family: str, given: dict[str, Tensor]) -> list[tuple[int, int]]:
     """Time steps and groups of a time step of each video."""
+    if family in LLAVA:
+        videos, frames = given["pixel_values_videos"].shape[:2]
+        return [(frames, {"llava_onevision": 9, "video_llava": 4}[family])] * videos
+    if family == "molmo2":
+        return [(time, rows * columns) for time, rows, columns in given["video_grids"].tolist()]
     return [(time, rows * columns // 4) for time, rows, columns in given["video_grid_thw"].tolist()]
 
 
-def tokens_gone(family: str, keep: Sequence[Tensor]) -> list[int]:
-    """How many tokens of the prompt go with the groups that do not stay."""
-    del family
-    return [int((~of_clip).sum()) for of_clip in keep]
+def tokens_gone(family: str, keep: Sequence[Tensor], *, by_frame: bool = False) -> list[int]:
+    """How many tokens of the prompt go with the groups that do not stay, or with the frames."""
+    if family != "video_llava":
+        return [int((~of_clip).sum()) for of_clip in keep]
+    return [4 * int((~of_clip).sum()) + by_frame * int((~of_clip).all(1).sum()) for of_clip in keep]
 
 
 def picture(family: str) -> dict[str, Tensor]:
     """A prompt with a picture and no video."""
-    del family
-    ids = [1, 92, *[IMAGE] * 6, 93, 40, 41, 42, 43]
-    found = padded([ids], [[1 if token == IMAGE else 0 for token in ids]])
-    found["pixel_values"] = torch.randn(24, 3 * 2 * 4 * 4, generator=torch.Generator().manual_seed(3))
-    found["image_grid_thw"] = torch.tensor([[1, 4, 6]])
-    return found
+    generator = torch.Generator().manual_seed(3)
+    token = VIDEO if family == "molmo2" else IMAGE
+    count = {"video_llava": 16, "llava_onevision": 25 + 25 + 5, "molmo2": 9}.get(family, 6)
+    ids = [1, 92, *[token] * count, 93, 40, 41, 42, 43]
+    found = padded([ids], [[int(number == token) for number in ids]])
+    if family in QWEN:
+        found["pixel_values"] = torch.randn(24, 3 * 2 * 4 * 4, generator=generator)
+        return found | {"image_grid_thw": torch.tensor([[1, 4, 6]])}
+    if family == "molmo2":
+        found["pixel_values"] = torch.randn(1, 25, 48, generator=generator)
+        found["image_token_pooling"] = _molmo_pooling(1)
+        return found | {"image_grids": torch.tensor([[3, 3, 0, 0]]), "image_num_crops": torch.tensor([1])}
+    found.pop("mm_token_type_ids")
+    return found | _llava_picture(family, generator)
+
+
+def _llava_picture(family: str, generator: torch.Generator) -> dict[str, Tensor]:
+    side = 4 * SIDE[family]
+    if family == "video_llava":
+        return {"pixel_values": torch.randn(1, 3, side, side, generator=generator)}
+    pixels = torch.randn(1, 2, 3, side, side, generator=generator)
+    return {"pixel_values": pixels, "image_sizes": torch.tensor([[side, side]])}
+
+
+def _llava_inputs(family: str, generator: torch.Generator, *, images: bool) -> dict[str, Tensor]:
+    side, frames = 4 * SIDE[family], 4
+    count = frames * 17 if family == "video_llava" else frames * 9 + 1
+    rows = []
+    for row in range(2):
+        text = torch.randint(5, 80, (6 + row,), generator=generator).tolist()
+        shown = [IMAGE] * (16 if family == "video_llava" else 55) if images and row == 1 else []
+        rows.append([1, text[0], *shown, *[VIDEO] * count, *text[1:]])
+    found = padded(rows, [[0] * len(row) for row in rows])
+    found.pop("mm_token_type_ids")
+    found["pixel_values_videos"] = torch.randn(2, frames, 3, side, side, generator=generator)
+    return found | (_llava_picture(family, generator) if images else {})
+
+
+def _molmo_pooling(frames: int) -> Tensor:
+    """Groups of 2x2 patches of a 5x5 grid, fewer at the edges, numbered on from frame to frame."""
+    numbers = torch.full((6, 6), -1)
+    numbers[:5, :5] = torch.arange(25).reshape(5, 5)
+    groups = numbers.reshape(3, 2, 3, 2).transpose(1, 2).reshape(9, 4)
+    return torch.cat([torch.where(groups >= 0, groups + 25 * frame, groups) for frame in range(frames)])
+
+
+def _molmo_inputs(generator: torch.Generator) -> dict[str, Tensor]:
+    lengths = (3, 4)
+    rows = []
+    for row, length in enumerate(lengths):
+        text = torch.randint(5, 80, (6 + row,), generator=generator).tolist()
+        steps = [token for step in range(length) for token in (30 + step, 94, *[VIDEO] * 9, 95)]
+        rows.append([1, text[0], *steps, *text[1:]])
+    found = padded(rows, [[int(token in (VIDEO, 94, 95)) for token in row] for row in rows])
+    found["pixel_values_videos"] = torch.randn(sum(lengths), 25, 48, generator=generator)
+    found["video_token_pooling"] = _molmo_pooling(sum(lengths))
+    return found | {"video_grids": torch.tensor([[length, 3, 3] for length in lengths])}
 
 
 def _qwen_inputs(family: str, generator: torch.Generator, *, images: bool) -> dict[str, Tensor]:

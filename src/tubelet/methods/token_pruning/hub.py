@@ -15,6 +15,8 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
+from tubelet.methods.token_pruning.hub_llava import LlavaOnevision, VideoLlava
+from tubelet.methods.token_pruning.hub_molmo import Molmo2
 from tubelet.methods.token_pruning.hub_prompt import IGNORED, ShortPrompt, harmless_token, shortened
 from tubelet.methods.token_pruning.hub_qwen import QwenVL
 from tubelet.methods.token_pruning.hub_tower import ClipTokens, FrameBatch, HubFamily, HubPruning, run_tower
@@ -25,6 +27,9 @@ FAMILIES: dict[str, type[HubFamily]] = {
     "Qwen2VLForConditionalGeneration": QwenVL,
     "Qwen2_5_VLForConditionalGeneration": QwenVL,
     "Qwen3VLForConditionalGeneration": QwenVL,
+    "LlavaOnevisionForConditionalGeneration": LlavaOnevision,
+    "VideoLlavaForConditionalGeneration": VideoLlava,
+    "Molmo2ForConditionalGeneration": Molmo2,
 }
 _TEXT_INPUTS = ("input_ids", "attention_mask", "mm_token_type_ids", "labels")
 _REFUSED = (
@@ -125,13 +130,9 @@ class PrunedHubVideoLanguage(nn.Module):
                 f"method {config.method!r} is not possible with {family.title} of transformers; allowed: dense, "
                 f"{', '.join(GROUP_METHODS)}"
             )
-        if config.method != "dense" and family.pool is not None and not family.any_pool and config.pool != family.pool:
-            raise ValueError(
-                f"pool is {config.pool}, but a visual token of this model stands for {family.pool}x{family.pool} "
-                f"patches; give pool={family.pool}"
-            )
-        depth = family.taps[-1] + 1
-        check_depth(config, depth, family.taps)
+        if config.method != "dense" and family.pool is not None:
+            family.require_pool(config.pool)
+        check_depth(config, family.taps[-1] + 1, family.taps)
         self.model, self.config, self.family = model, config, family
         self.scorer: GroupScorer | None = None
         if config.method == "stts":
@@ -280,7 +281,7 @@ class PrunedHubVideoLanguage(nn.Module):
         if position == "original":
             whole = family.positions(inputs, mask)
             found["position_ids"] = prompt.taken(_counted(mask) if whole is None else whole, 0)
-        else:
+        elif int(prompt.there.sum()) < int(mask.sum()):  # a whole prompt is counted as the model does it
             found["position_ids"] = _counted(prompt.there)
         if inputs.get("labels") is not None:
             found["labels"] = prompt.taken(inputs["labels"], IGNORED)
@@ -310,6 +311,8 @@ def wrap_hub(model: nn.Module, config: PruningConfig, *, has_pool: bool) -> Prun
         ValueError: The model, or the config with this model, is not possible.
     """
     family = family_of(model)
+    if has_pool and family.pool is None:
+        raise ValueError(f"pool is {config.pool}, but groups of {family.title} come with the inputs; leave pool out")
     if not has_pool and family.pool is not None:
         config = replace(config, pool=family.pool)
     return PrunedHubVideoLanguage(model, config, family)

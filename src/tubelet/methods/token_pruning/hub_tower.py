@@ -100,8 +100,7 @@ class HubFamily(ABC):
     Attributes:
         title: What people call the family.
         video_inputs: Names of the arguments about videos, which are used up before the language model.
-        pool: Side of a group in patches; None where it comes with the inputs.
-        any_pool: Whether groups may have another side.
+        pool: Side of a group in patches, unless another was asked for; None where groups come with the inputs.
         has_grid_positions: Whether positions in the language model say where in the video a token is.
         reads_kinds: Whether the language model reads `mm_token_type_ids`.
         width: Channels of the tower.
@@ -116,7 +115,6 @@ class HubFamily(ABC):
     title: str
     video_inputs: tuple[str, ...]
     pool: int | None = None
-    any_pool = False
     has_grid_positions = False
     reads_kinds = False
 
@@ -131,6 +129,18 @@ class HubFamily(ABC):
     def video_token_id(self) -> int:
         """The token that stands for a visual token of a video in the prompt."""
         return int(self.model.config.video_token_id)
+
+    def require_pool(self, pool: int) -> None:
+        """See that groups may have this side.
+
+        Raises:
+            ValueError: They may not.
+        """
+        if pool != self.pool:
+            raise ValueError(
+                f"pool is {pool}, but a visual token of this model stands for {self.pool}x{self.pool} patches; give "
+                f"pool={self.pool}"
+            )
 
     @abstractmethod
     def frames(self, inputs: Mapping[str, Any], pool: int) -> list[FrameBatch]:

@@ -13,9 +13,8 @@ from published_vlms import FAMILIES, QWEN, alone, group_counts, inputs, publish
 from torch import Tensor, nn
 
 from tubelet.errors import WeightsError
-from tubelet.methods.token_pruning import hub_tower, wrap
+from tubelet.methods.token_pruning import wrap
 from tubelet.methods.token_pruning.hub import PrunedHubVideoLanguage
-from tubelet.methods.token_pruning.hub_qwen import QwenVL
 from tubelet.methods.token_pruning.pruning import GROUP_METHODS
 from tubelet.models.hub_video_language import load_hub_video_language
 
@@ -60,11 +59,7 @@ def test_with_nothing_to_remove_the_model_is_itself(models: dict[str, nn.Module]
     with torch.no_grad():
         expected = models[family](**given)
         found = pruned(models[family], method, 0.0)(**given)
-    torch.testing.assert_close(found.logits, expected.logits, atol=1e-5, rtol=0)
-    torch.testing.assert_close(found.loss, expected.loss, atol=1e-5, rtol=0)
-    assert found.logits.shape[-1] == 96
-    if family in QWEN:
-        assert torch.equal(found.logits, expected.logits)
+    assert torch.equal(found.logits, expected.logits) and torch.equal(found.loss, expected.loss)
 
 
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
@@ -100,7 +95,8 @@ def test_as_many_groups_go_as_were_asked_for(models: dict[str, nn.Module], famil
             assert gone == [int(remove * time * groups + 1e-9) for time, groups in sizes]
             assert all(bool(keep[0].all()) for keep in found.keep)
         assert found.there is not None and found.input_ids is not None
-        left = given["attention_mask"].sum(1) - torch.tensor(published_vlms.tokens_gone(family, found.keep))
+        lost = published_vlms.tokens_gone(family, found.keep, by_frame=method in BY_FRAME)
+        left = given["attention_mask"].sum(1) - torch.tensor(lost)
         assert found.there.sum(1).tolist() == left.tolist()
         assert bool(found.logits.isfinite().all())
 
@@ -253,68 +249,6 @@ def test_what_stays_keeps_its_place_in_the_video(models: dict[str, nn.Module], f
         model(**given, position="contiguous")
 
 
-@pytest.mark.parametrize("family", QWEN)
-def test_blocks_over_packed_tokens_are_the_towers_own(models: dict[str, nn.Module], family: str) -> None:
-    """Against the blocks' own forward passes over what is left of each frame, or window, by itself."""
-    given = alone(family, inputs(family), 0)
-    tower: Any = models[family].model.visual
-    adapter = QwenVL(models[family])
-    (frames,) = adapter.frames(given, 2)
-    keep = torch.rand(3, 15, generator=torch.Generator().manual_seed(4)) > 0.5
-    keep[1] = False
-    config = pruned(models[family], "random").config
-    reduction = hub_tower.HubPruning(config, frames, scorer=None, remove=0.5, draw=0)
-    with torch.no_grad():
-        taps, _ = _with_keep(adapter, frames, reduction, keep)
-        found = taps[len(tower.blocks) - 1]
-        cos, sin = frames.rotary
-        for frame in range(3):
-            values = frames.values[frame]
-            places = torch.arange(len(values))
-            for block in range(len(tower.blocks)):
-                windows = [places]
-                if frames.windows is not None and adapter.has_windows(block):
-                    windows = [places[torch.isin(places, window)] for window in frames.windows]
-                after = values.clone()
-                for window in (some for some in windows if len(some)):
-                    own = torch.isin(places, window).nonzero()[:, 0]
-                    after[own] = tower.blocks[block](
-                        values[own],
-                        cu_seqlens=torch.tensor([0, len(own)], dtype=torch.int32),
-                        position_embeddings=(cos[window], sin[window]),
-                    )
-                values = after
-                if block == 2:
-                    left = frames.groups[keep[frame]].flatten().sort()[0]
-                    values, places = values[left], left
-            torch.testing.assert_close(found.at(torch.full_like(places, frame), places), values, atol=1e-5, rtol=0)
-            assert int((found.rows[frame] >= 0).sum()) == len(places)
-
-
-def _with_keep(adapter: Any, frames: Any, reduction: Any, keep: Tensor) -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tubelet.methods.token_pruning.pruning.select", lambda *_, **__: keep)
-        return hub_tower.run_tower(adapter, frames, reduction)
-
-
-def test_weights_of_keys_reach_attention_within_windows() -> None:
-    generator = torch.Generator().manual_seed(0)
-    query, key, value = (torch.randn(2, 3, 10, 4, generator=generator) for _ in range(3))
-    bias = torch.randn(2, 1, 10, generator=generator)
-    windows = torch.tensor([[0, 3, 5, 6], [1, 2, 9, -1], [4, 7, 8, -1]])
-    together = torch.zeros(10, 10, dtype=torch.bool)
-    for window in windows:
-        inside = window[window >= 0]
-        together[inside[:, None], inside] = True
-    mask = bias[:, None].masked_fill(~together, -torch.inf)
-    expected = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-    found = hub_tower._attend_in_frames(query, key, value, bias, windows)
-    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
-    weights = (query @ key.transpose(-1, -2) / 2).masked_fill(~together, -torch.inf).softmax(-1)
-    received = hub_tower._received(query, key, windows)
-    torch.testing.assert_close(received[:, :, 0], weights.sum(2), atol=1e-6, rtol=0)
-
-
 @pytest.mark.parametrize("family", FAMILIES)
 def test_what_cannot_be_is_refused(models: dict[str, nn.Module], family: str) -> None:
     model, given = models[family], inputs(family)
@@ -336,17 +270,6 @@ def test_what_cannot_be_is_refused(models: dict[str, nn.Module], family: str) ->
     broken[-1] = torch.nan
     with pytest.raises(FloatingPointError, match="clip 1 has pixels that are no finite numbers"):
         pruned(model)(**given | {"pixel_values_videos": broken})
-
-
-@pytest.mark.parametrize("family", QWEN)
-def test_groups_are_the_models_own(models: dict[str, nn.Module], family: str) -> None:
-    with pytest.raises(ValueError, match="pool is 3, but a visual token of this model stands for 2x2.*give pool=2"):
-        wrap(models[family], pool=3)
-    given = inputs(family)
-    with pytest.raises(ValueError, match="pixel_values_videos were given without video_grid_thw"):
-        pruned(models[family])(**{name: value for name, value in given.items() if name != "video_grid_thw"})
-    with pytest.raises(ValueError, match=r"together 372 patches, but pixel_values_videos has 371"):
-        pruned(models[family])(**given | {"pixel_values_videos": given["pixel_values_videos"][1:]})
 
 
 def test_other_models_are_refused_by_name() -> None:
