@@ -11,6 +11,8 @@ _NAMES = {
     "stts": "trained scores (both losses)",
     "aux_only": "scores by the temporal loss alone",
     "no_aux": "scores by the answers alone",
+    "stts_flicker": "trained scores, five cells flicker",
+    "aux_only_flicker": "scores by the temporal loss alone, five cells flicker",
     "random": "random groups, trained with them",
     "prev_sim": "change from the frame before, trained with it",
     "tome": "merging (transformer only), trained with it",

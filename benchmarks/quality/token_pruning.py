@@ -58,6 +58,9 @@ ONE_SEED: dict[str, dict[str, Any]] = {
 }
 """Ablations, and other methods trained under the same budget."""
 
+FLICKER_SEEDS, NUM_FLICKER = 3, 5
+"""E2: so much flicker that a scorer that wants what changes has room for nothing else."""
+
 SPARSE = {"timeline": 32, "is_needle_sampled": False}
 """Digits that flash somewhere on a long timeline: the more frames are looked at, the more often they are seen."""
 
@@ -78,7 +81,10 @@ class Job:
 def config_of(job: Job, num_steps: int) -> TokenPruningConfig:
     """The recipe with this arm's changes."""
     base = needle_qa()
-    changes = {**ARMS, **ONE_SEED}[job.arm]
+    arm = job.arm.removesuffix("_flicker")
+    if arm != job.arm:
+        base = replace(base, data=replace(base.data, style=replace(base.data.style, num_flicker=NUM_FLICKER)))
+    changes = {**ARMS, **ONE_SEED}[arm]
     is_dense = changes.get("method") == "dense"
     return replace(
         base,
@@ -148,6 +154,8 @@ def jobs() -> Iterator[Job]:
     """Seed by seed, so that what is there when the time is up can be compared."""
     for seed in range(NUM_SEEDS):
         yield from (Job(arm=arm, seed=seed) for arm in ARMS)
+    for seed in range(FLICKER_SEEDS):
+        yield from (Job(arm=f"{arm}_flicker", seed=seed) for arm in ("aux_only", "stts"))
     yield from (Job(arm=arm, seed=0) for arm in ONE_SEED)
 
 
