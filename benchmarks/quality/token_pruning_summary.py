@@ -167,8 +167,8 @@ def _claims(tests: Tests, report: Path, commit: str) -> list[Claim]:
         if (found := paired(one, other, None, "flicker_score")) is not None:
             claim(
                 f"E2-score-{remove:g}",
-                f"Answers teach the scorer what flickers for nothing (five cells, {remove:.0%} removed): the mean score "
-                "of flicker is at least 0.1 lower than with the temporal loss alone.",
+                f"Answers teach the scorer what flickers for nothing (five cells, {remove:.0%} removed): the mean "
+                "score of flicker is at least 0.1 lower than with the temporal loss alone.",
                 *found,
                 holds=found[0][0] <= -0.1 and found[0][2] < 0,
                 factor=1.0,
