@@ -15,11 +15,12 @@ from tubelet.models.token_reduction import Attended, TokenReduction, Tokens
 class TokenMerging(TokenReduction):
     """In every block the most similar pairs of tokens become one, which then counts as often as it stands for places.
 
-    Tokens of a row are split into two halves by turns; each of the first half finds its most similar one in the second,
+    Tokens of a row are dealt into two hands by turns; each of the first hand finds its most similar one in the second,
     by the keys of the attention, and the most similar of all pairs merge. CLS tokens never do. After the last block
     every place gets the token that it went into, so that means over places are what they would have been.
 
-    Notes: `merged_into`, for each block where every token that came in is afterwards, (rows, tokens).
+    Notes: `merged_into`, for each block where every token that came in is afterwards, (rows, tokens); `sizes`, for how
+    many places each token stands that is left, (rows, kept), from the first block on that merged.
 
     Args:
         keep: Share of the tokens that is left after the last block, above 0; the same number goes in every block.
@@ -90,23 +91,45 @@ class TokenMerging(TokenReduction):
         ids, clips = tokens.notes["places"]
         if tokens.ids.shape == ids.shape:
             return tokens
-        columns = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
-        for at, into in sorted(tokens.notes["merged_into"].items()):
-            if at <= block:
-                columns = into.gather(1, columns)
-        return replace(tokens.gathered(columns), ids=ids, clips=clips)
+        return replace(tokens.gathered(_holders(tokens, block)), ids=ids, clips=clips)
+
+
+def place_sizes(tokens: Tokens) -> Float[Tensor, "rows tokens"]:
+    """For how many places, itself among them, the token of each place stands after the last block.
+
+    Args:
+        tokens: As they leave a network under `TokenMerging`; CLS tokens, which stand for themselves, come first.
+    """
+    if "sizes" not in tokens.notes:
+        return torch.ones_like(tokens.ids, dtype=torch.float32)
+    sizes: Tensor = tokens.notes["sizes"]
+    return sizes.gather(1, _holders(tokens, max(tokens.notes["merged_into"])))
+
+
+def hand_likeness(keys: Float[Tensor, "rows tokens channels"], num_cls: int) -> Float[Tensor, "rows first second"]:
+    """Cosines between the tokens of a row that are dealt by turns into two hands; CLS tokens are dealt to none."""
+    metric = nn.functional.normalize(keys.float(), dim=-1)
+    return metric[:, num_cls::2] @ metric[:, num_cls + 1 :: 2].transpose(-1, -2)
+
+
+def _holders(tokens: Tokens, block: int) -> Int64[Tensor, "rows places"]:
+    """The column, after a block, of the token that each place went into."""
+    ids = tokens.notes["places"][0]
+    columns = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
+    for at, into in sorted(tokens.notes["merged_into"].items()):
+        if at <= block:
+            columns = into.gather(1, columns)
+    return columns
 
 
 def _matched(
     keys: Float[Tensor, "rows tokens channels"], count: int, num_cls: int
 ) -> tuple[Int64[Tensor, "rows tokens"], Int64[Tensor, "rows kept"]]:
     """Which token each goes into, as its column among those that stay, and the columns of those that stay."""
-    metric = nn.functional.normalize(keys.float(), dim=-1)
-    rows, num_tokens = metric.shape[:2]
+    rows, num_tokens = keys.shape[:2]
     ours = torch.arange(num_cls, num_tokens, 2, device=keys.device)
     theirs = torch.arange(num_cls + 1, num_tokens, 2, device=keys.device)
-    alike = metric[:, ours] @ metric[:, theirs].transpose(-1, -2)
-    best, partner = alike.max(-1)
+    best, partner = hand_likeness(keys, num_cls).max(-1)
     gone = best.argsort(dim=1, descending=True, stable=True)[:, :count]
     columns = torch.arange(num_tokens, device=keys.device).expand(rows, -1).clone()
     target = columns.scatter(1, ours[gone], theirs[partner.gather(1, gone)])

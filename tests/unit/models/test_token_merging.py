@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tests.support.reductions import Merging
 from torch import Tensor
 
-from tubelet.models.token_merging import TokenMerging, _matched
+from tubelet.models.token_merging import TokenMerging, _matched, hand_likeness, place_sizes
+from tubelet.models.token_reduction import Attended, Tokens
 from tubelet.models.vit import VideoViT
 
 
-def network(attention: str, num_cls_tokens: int) -> VideoViT:
+def network(attention: str, num_cls_tokens: int, depth: int = 4) -> VideoViT:
     torch.manual_seed(0)
     model = VideoViT(
         5,
@@ -18,7 +20,7 @@ def network(attention: str, num_cls_tokens: int) -> VideoViT:
         size_px=24,
         tubelet=(1, 4, 4),
         channels=32,
-        depth=4,
+        depth=depth,
         num_heads=4,
         attention=attention,  # type: ignore[arg-type]
         num_cls_tokens=num_cls_tokens,
@@ -79,6 +81,52 @@ def test_as_many_are_left_as_asked_for(video: Tensor, attention: str, num_cls_to
     assert encoded.taps[1].ids.shape[1] == places + num_cls_tokens
     sizes = encoded.tokens.notes["sizes"]
     assert sizes.sum(1).unique().tolist() == [places + num_cls_tokens]
+
+
+@torch.no_grad()
+def test_one_block_is_that_of_the_reference(video: Tensor) -> None:
+    model = network("joint", 0, depth=1)
+    merged = model.encode(video, reduction=TokenMerging(1 - 30 / 144, 1)).tokens
+    reference = model.encode(video, reduction=Merging(30)).tokens
+    assert reference.values.shape == (2, 114, 32)
+    for places, sizes, mine, theirs in zip(
+        place_sizes(merged), reference.notes["sizes"], merged.values, reference.values, strict=True
+    ):  # the same tokens in another order, and one of ours for every place
+        nearest = torch.cdist(mine, theirs, compute_mode="donot_use_mm_for_euclid_dist").min(1)
+        assert float(nearest.values.max()) < 1e-5
+        assert torch.equal(sizes[nearest.indices], places)
+        assert torch.equal(torch.bincount(nearest.indices, minlength=114).float(), sizes)
+
+
+def test_means_are_over_the_places_that_tokens_stand_for() -> None:
+    """Places 0, 1 and 2 look the same way, place 3 another: in two steps the three become one token, their mean."""
+    directions = torch.tensor([[1.0, 0.0], [1.0, 0.0], [1.0, 0.1], [0.0, 1.0]])[None, None]
+    values = torch.tensor([[[1.0], [2.0], [6.0], [50.0]]])
+    merging = TokenMerging(0.5, 2)
+    tokens = merging.start(Tokens(values=values, ids=torch.arange(4)[None], clips=torch.zeros(1, 4, dtype=torch.int64)))
+    assert place_sizes(tokens).tolist() == [[1, 1, 1, 1]]
+    assert merging.attention_bias(0, tokens) is None
+    once = merging.after_attention(0, tokens, Attended(keys=directions, weights=None))
+    assert once.values.flatten().tolist() == [1.5, 6.0, 50.0]
+    bias = merging.attention_bias(1, once)
+    assert bias is not None
+    assert bias.exp().flatten().tolist() == pytest.approx([2, 1, 1])
+    twice = merging.after_attention(1, once, Attended(keys=directions[:, :, [1, 2, 3]], weights=None))
+    assert twice.values.flatten().tolist() == [3.0, 50.0]
+    assert twice.notes["sizes"].tolist() == [[3, 1]]
+    assert place_sizes(twice).tolist() == [[3, 3, 3, 1]]
+    restored = merging.after_block(1, twice)
+    assert restored.values.flatten().tolist() == [3.0, 3.0, 3.0, 50.0]
+    assert place_sizes(restored).tolist() == [[3, 3, 3, 1]]
+
+
+def test_hands_are_dealt_by_turns_and_cls_tokens_to_none() -> None:
+    keys = torch.randn(2, 6, 8, generator=torch.Generator().manual_seed(3))
+    alike = hand_likeness(keys, 1)
+    assert alike.shape == (2, 3, 2)
+    for row, first, second in ((0, 0, 0), (1, 2, 1), (1, 0, 1)):
+        expected = torch.nn.functional.cosine_similarity(keys[row, 1 + 2 * first], keys[row, 2 + 2 * second], dim=0)
+        assert float(alike[row, first, second]) == pytest.approx(float(expected), abs=1e-6)
 
 
 def test_equal_tokens_merge_without_loss() -> None:

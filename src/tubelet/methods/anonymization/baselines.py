@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from tubelet.methods.anonymization.pruning import ContrastPruning, PruningConfig, kept_places, removed, top
 from tubelet.models.positions import Grid
-from tubelet.models.token_reduction import Attended, TokenReduction, Tokens
+from tubelet.models.token_merging import TokenMerging, hand_likeness, place_sizes
+from tubelet.models.token_reduction import Attended, Tokens
 from tubelet.models.vit import VideoViT
 
 MaskRule = Literal["random", "centre", "motion"]
@@ -126,65 +127,17 @@ def pruned_mask(
     return kept_places(encoded.tokens, len(video), grid)
 
 
-class TokenMerging(TokenReduction):
-    """In every block the tokens that are most alike become one, and it is remembered which places each stands for.
-
-    Tokens are dealt in turn into two hands; each of the first is paired with the one of the second whose key points
-    most nearly its way, and the best pairs merge into their mean, weighted by the places that they stand for. After
-    the last block the notes hold `sizes` (places of each token), `holders` (which token stands for each place) and
-    `likeness` (of each place to the nearest of the other hand, in the first block).
-
-    Args:
-        num_merged: Pairs that merge in each block; no more than half of the tokens can.
-
-    Source: ToMe (arXiv:2210.09461).
-    """
-
-    def __init__(self, num_merged: int) -> None:
-        if num_merged < 0:
-            raise ValueError(f"num_merged is {num_merged}; allowed: 0 or more")
-        self.num_merged = num_merged
-
-    def attention_bias(self, block: int, tokens: Tokens) -> Float[Tensor, "rows 1 tokens"] | None:
-        """A token that stands for several places is attended to as if it were there several times."""
-        del block
-        if "sizes" not in tokens.notes:
-            return None
-        return nn.functional.pad(tokens.notes["sizes"].log(), (tokens.num_cls, 0))[:, None]
+class _RememberedMerging(TokenMerging):
+    """Also notes `likeness`, (rows, places): of each place to the nearest of the other hand, in the first block."""
 
     def after_attention(self, block: int, tokens: Tokens, attended: Attended) -> Tokens:
-        """Merges."""
-        del block
-        num_cls = tokens.num_cls
-        values = tokens.values[:, num_cls:]
-        rows, count, width = values.shape
-        notes = dict(tokens.notes)
-        if not notes:
-            notes["sizes"] = values.new_ones(rows, count)
-            notes["holders"] = torch.arange(count, device=values.device).expand(rows, -1)
-            notes["likeness"] = values.new_zeros(rows, count, dtype=torch.float32)
-        if count < 2:
-            return replace(tokens, notes=notes)
-        sizes: Tensor = notes["sizes"]
-        keys = nn.functional.normalize(attended.keys.float().mean(1)[:, num_cls:], dim=-1)
-        alike = keys[:, ::2] @ keys[:, 1::2].transpose(1, 2)
-        if not tokens.notes:
-            notes["likeness"][:, ::2], notes["likeness"][:, 1::2] = alike.amax(2), alike.amax(1)
-        best, partner = alike.max(2)
-        merging = top(best, min(self.num_merged, best.shape[1]))
-        stays = torch.ones(rows, count, dtype=torch.bool, device=values.device)
-        stays[:, ::2] = ~merging
-        # Every token's place among those that are left; of one that merges, the place of its partner.
-        moved = stays.cumsum(1) - 1
-        moved[:, ::2] = torch.where(merging, moved.gather(1, 2 * partner + 1), moved[:, ::2])
-        left = int(stays[0].sum())
-        new_sizes = sizes.new_zeros(rows, left).scatter_add(1, moved, sizes)
-        sums = values.new_zeros(rows, left, width)
-        sums = sums.scatter_add(1, moved[..., None].expand(-1, -1, width), values * sizes[..., None].to(values.dtype))
-        merged = sums / new_sizes[..., None].to(values.dtype)
-        shorter = removed(tokens, stays, None)
-        notes |= {"sizes": new_sizes, "holders": moved.gather(1, notes["holders"])}
-        return replace(shorter, values=torch.cat([tokens.values[:, :num_cls], merged], 1), notes=notes)
+        """Remembers, and merges."""
+        if block == 0:
+            alike = hand_likeness(attended.keys.mean(1), tokens.num_cls)
+            likeness = alike.new_zeros(len(alike), tokens.ids.shape[1] - tokens.num_cls)
+            likeness[:, ::2], likeness[:, 1::2] = alike.amax(2), alike.amax(1)
+            tokens.notes["likeness"] = likeness
+        return super().after_attention(block, tokens, attended)
 
 
 def merging_mask(
@@ -201,11 +154,13 @@ def merging_mask(
         tube: Whether a place stays at all time steps or at none.
     """
     grid = vit.grid_of(video)
-    places = math.prod(grid if vit.attention == "joint" else grid[1:])
-    encoded = vit.encode(video, reduction=TokenMerging(math.ceil((1 - keep) * places / len(vit.blocks) - 1e-9)))
-    notes = encoded.tokens.notes
+    depth, places = len(vit.blocks), math.prod(grid if vit.attention == "joint" else grid[1:])
+    # The same number in every block, rounded up; one token is left at least.
+    in_each = math.ceil((1 - keep) * places / depth - 1e-9)
+    left = max(1, places - in_each * depth) / places - 1e-9
+    tokens = vit.encode(video, reduction=_RememberedMerging(left, depth)).tokens
     # Of equal sizes, which are whole numbers, the one that is less like the others stays.
-    scores = -notes["sizes"].gather(1, notes["holders"]) - notes["likeness"] / 4
+    scores = -place_sizes(tokens)[:, tokens.num_cls :] - tokens.notes["likeness"] / 4
     return _highest(scores.view(len(video), *grid), keep, tube=tube)
 
 

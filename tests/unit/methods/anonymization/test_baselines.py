@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import pytest
 import torch
-from tests.support.reductions import Merging
 from torch import Tensor
 
 from tubelet.methods.anonymization.baselines import (
     PrivacyOnlyPruning,
-    TokenMerging,
     blurred,
     box_mask,
     boxes_hidden,
@@ -19,14 +18,14 @@ from tubelet.methods.anonymization.baselines import (
     pruned_mask,
 )
 from tubelet.methods.anonymization.pruning import PruningConfig, attention_shares
-from tubelet.models.token_reduction import Attended, Tokens
+from tubelet.models.token_merging import TokenMerging
 from tubelet.models.vit import VideoViT
 
 GRID = (4, 3, 4)
 PLACES = math.prod(GRID)
 
 
-def network(num_cls: int, depth: int = 3) -> VideoViT:
+def network(num_cls: int, depth: int = 3, attention: Literal["joint", "frame"] = "joint") -> VideoViT:
     torch.manual_seed(0)
     vit = VideoViT(
         3,
@@ -37,6 +36,7 @@ def network(num_cls: int, depth: int = 3) -> VideoViT:
         depth=depth,
         num_heads=2,
         num_cls_tokens=num_cls,
+        attention=attention,
         positions="learned",
         qkv_bias="all",
     ).eval()
@@ -90,43 +90,6 @@ def test_a_single_token_keeps_what_it_looks_at() -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("num_cls", [0, 1])
-def test_one_block_of_merging_is_that_of_the_reference(num_cls: int) -> None:
-    video = clips()
-    if num_cls == 0:
-        vit = network(0, depth=1)
-        ours, theirs = (vit.encode(video, reduction=each(7)).tokens.values for each in (TokenMerging, Merging))
-        assert ours.shape == theirs.shape == (3, PLACES - 7, 24)
-        for mine, other in zip(ours, theirs, strict=True):  # the same tokens in another order
-            nearest = torch.cdist(mine, other, compute_mode="donot_use_mm_for_euclid_dist").min(1)
-            assert float(nearest.values.max()) < 1e-4
-            assert len(set(nearest.indices.tolist())) == PLACES - 7
-    tokens = network(num_cls).encode(video, reduction=TokenMerging(7)).tokens
-    assert tokens.ids.shape[1] == num_cls + PLACES - 3 * 7
-    assert tokens.notes["sizes"].sum(1).tolist() == [PLACES] * 3
-    for sizes, holders in zip(tokens.notes["sizes"], tokens.notes["holders"], strict=True):
-        assert torch.equal(torch.bincount(holders, minlength=len(sizes)).float(), sizes)
-
-
-def test_means_are_over_the_places_that_tokens_stand_for() -> None:
-    """Places 0, 1 and 2 look the same way, place 3 another: in two steps the three become one token, their mean."""
-    directions = torch.tensor([[1.0, 0.0], [1.0, 0.0], [1.0, 0.1], [0.0, 1.0]])[None, None]
-    values = torch.tensor([[[1.0], [2.0], [6.0], [50.0]]])
-    tokens = Tokens(values=values, ids=torch.arange(4)[None], clips=torch.zeros(1, 4, dtype=torch.int64))
-    merging = TokenMerging(1)
-    once = merging.after_attention(0, tokens, Attended(keys=directions, weights=None))
-    assert once.values.flatten().tolist() == [1.5, 6.0, 50.0]
-    assert once.notes["holders"].tolist() == [[0, 0, 1, 2]]
-    assert merging.attention_bias(1, once).exp().flatten().tolist() == pytest.approx([2, 1, 1])
-    twice = merging.after_attention(1, once, Attended(keys=directions[:, :, [1, 2, 3]], weights=None))
-    assert twice.values.flatten().tolist() == [3.0, 50.0]
-    assert twice.notes["sizes"].tolist() == [[3, 1]]
-    assert twice.notes["holders"].tolist() == [[0, 0, 0, 1]]
-    with pytest.raises(ValueError, match="num_merged is -1; allowed: 0 or more"):
-        TokenMerging(-1)
-
-
-@torch.no_grad()
 def test_what_is_there_many_times_over_is_hidden() -> None:
     vit, video = network(1), clips()
     vit.positions.zero_()
@@ -137,6 +100,27 @@ def test_what_is_there_many_times_over_is_hidden() -> None:
     tubes = merging_mask(vit, video, keep=0.5, tube=True)
     assert tubes.flatten(1).sum(1).tolist() == [24] * 3
     assert torch.equal(tubes, tubes[:, :1].expand_as(tubes))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("attention", "keep", "in_each"),
+    [("joint", 1.0, 0), ("joint", 0.8, 4), ("joint", 0.5, 8), ("frame", 0.8, 1), ("frame", 0.5, 2)],
+)
+def test_every_block_merges_as_many(
+    attention: Literal["joint", "frame"], keep: float, in_each: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = []
+    merged = TokenMerging.num_merged
+
+    def counted(self: TokenMerging, block: int, num_tokens: int, num_cls: int, num_places: int) -> int:
+        counts.append(merged(self, block, num_tokens, num_cls, num_places))
+        return counts[-1]
+
+    monkeypatch.setattr(TokenMerging, "num_merged", counted)
+    kept = merging_mask(network(1, attention=attention), clips(), keep=keep)
+    assert counts == [in_each] * 3
+    assert kept.flatten(1).sum(1).tolist() == [math.ceil(keep * PLACES)] * 3
 
 
 def test_boxes_are_blackened_or_blurred_and_nothing_else() -> None:
