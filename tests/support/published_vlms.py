@@ -56,6 +56,9 @@ def configuration(family: str) -> Any:
     vision = {"depth": 5, "hidden_size": 32, "out_hidden_size": 32, "num_heads": 4, "intermediate_size": 48}
     vision |= {"patch_size": 4, "num_position_embeddings": 36, "deepstack_visual_indexes": [0, 3]}
     text = _TEXT | {"head_dim": 8, "rope_parameters": _ROPE | {"mrope_section": [2, 1, 1], "mrope_interleaved": True}}
+    if family == "qwen3_vl_moe":
+        text |= {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
+        return transformers.Qwen3VLMoeConfig(text_config=text, vision_config=vision, **_SPECIAL)
     return transformers.Qwen3VLConfig(text_config=text, vision_config=vision, **_SPECIAL)
 
 
@@ -96,6 +99,7 @@ def publish(folder: Path, family: str) -> nn.Module:
         "qwen2_vl": "Qwen2VLForConditionalGeneration",
         "qwen2_5_vl": "Qwen2_5_VLForConditionalGeneration",
         "qwen3_vl": "Qwen3VLForConditionalGeneration",
+        "qwen3_vl_moe": "Qwen3VLMoeForConditionalGeneration",
         "llava_onevision": "LlavaOnevisionForConditionalGeneration",
         "video_llava": "VideoLlavaForConditionalGeneration",
         "molmo2": "Molmo2ForConditionalGeneration",
@@ -114,7 +118,7 @@ def publish(folder: Path, family: str) -> nn.Module:
 def inputs(family: str, *, images: bool = False, seed: int = 0) -> dict[str, Tensor]:
     """Two prompts, each with a video; the first is shorter and filled up in front. With `images`, one in the second."""
     generator = torch.Generator().manual_seed(seed)
-    if family in QWEN:
+    if family.startswith("qwen"):
         return _qwen_inputs(family, generator, images=images)
     if family == "molmo2":
         return _molmo_inputs(generator)
@@ -231,7 +235,7 @@ def _qwen_inputs(family: str, generator: torch.Generator, *, images: bool) -> di
         if images and row == 1:
             ids += [92, *[IMAGE] * 6, 93]
         per_step = high * wide // 4
-        if family == "qwen3_vl":  # each time step stands by itself, after its time in words
+        if family.startswith("qwen3_vl"):  # each time step stands by itself, after its time in words
             for step in range(time):
                 ids += [30 + step, 31, 92, *[VIDEO] * per_step, 93]
         else:

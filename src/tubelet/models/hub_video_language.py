@@ -26,6 +26,7 @@ VIDEO_LANGUAGE_MODELS = {
     "qwen2_vl": "Qwen2VLForConditionalGeneration",
     "qwen2_5_vl": "Qwen2_5_VLForConditionalGeneration",
     "qwen3_vl": "Qwen3VLForConditionalGeneration",
+    "qwen3_vl_moe": "Qwen3VLMoeForConditionalGeneration",
     "llava_onevision": "LlavaOnevisionForConditionalGeneration",
     "video_llava": "VideoLlavaForConditionalGeneration",
     "molmo2": "Molmo2ForConditionalGeneration",

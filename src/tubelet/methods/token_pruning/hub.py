@@ -27,6 +27,7 @@ FAMILIES: dict[str, type[HubFamily]] = {
     "Qwen2VLForConditionalGeneration": QwenVL,
     "Qwen2_5_VLForConditionalGeneration": QwenVL,
     "Qwen3VLForConditionalGeneration": QwenVL,
+    "Qwen3VLMoeForConditionalGeneration": QwenVL,
     "LlavaOnevisionForConditionalGeneration": LlavaOnevision,
     "VideoLlavaForConditionalGeneration": VideoLlava,
     "Molmo2ForConditionalGeneration": Molmo2,

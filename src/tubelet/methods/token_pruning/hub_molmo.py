@@ -72,7 +72,7 @@ class Molmo2(SeparateHeads):
             FrameBatch(
                 values=torch.cat([whole[clip] for clip in clips]),
                 grid=self.grid,
-                lengths=grids[clips, 0].to(torch.int64),
+                lengths=grids[clips, 0].to(values.device, torch.int64),
                 clips=tuple(clips),
                 groups=self._groups(tokens[clips[0]][: size[0] * size[1]], first[clips[0]]),
                 group_columns=size[1],

@@ -78,7 +78,7 @@ class QwenVL(HubFamily):
         return FrameBatch(
             values=values,
             grid=grid,
-            lengths=lengths.to(torch.int64),
+            lengths=lengths.to(device, torch.int64),
             clips=clips,
             groups=groups,
             group_columns=columns // pool,

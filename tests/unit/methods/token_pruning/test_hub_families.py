@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,34 @@ def test_blocks_with_separate_heads_over_packed_tokens_are_the_towers_own(models
                 values = values[:, places]
         torch.testing.assert_close(found.at(torch.full_like(places, frame), places), values[0], atol=1e-5, rtol=0)
         assert int((found.rows[frame] >= 0).sum()) == len(places)
+
+
+def test_experts_read_what_stays(tmp_path: Path) -> None:
+    publish(tmp_path, "qwen3_vl_moe")
+    model, given = load_hub_video_language(tmp_path), inputs("qwen3_vl_moe")
+    with torch.no_grad():
+        assert torch.equal(pruned(model)(**given, remove=0.0).logits, model(**given).logits)
+        found = pruned(model)(**given)
+    assert [int((~keep).sum()) for keep in found.keep] == [22, 24]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_half_precision_is_enough(models: dict[str, Any], family: str) -> None:
+    given, model = inputs(family), copy.deepcopy(models[family]).to(torch.bfloat16)
+    with torch.no_grad():
+        found = pruned(model)(**given)
+        assert found.logits.dtype == torch.bfloat16 and bool(found.logits.isfinite().all())
+        torch.testing.assert_close(pruned(model)(**given, remove=0.0).logits, model(**given).logits, atol=0.1, rtol=0)
+
+
+def test_a_copy_reads_its_own_weights(models: dict[str, Any]) -> None:
+    model, given = pruned(models["qwen2_vl"]), inputs("qwen2_vl")
+    twin = copy.deepcopy(model)
+    with torch.no_grad():
+        twin.model.lm_head.weight.zero_()
+        twin.model.model.visual.blocks[0].mlp.fc1.weight.zero_()
+        assert float(twin(**given).logits.abs().max()) == 0
+        assert not torch.equal(twin(**given).scores[0], model(**given).scores[0])
 
 
 def test_pooling_of_what_stays_is_the_models_own(models: dict[str, Any]) -> None:
