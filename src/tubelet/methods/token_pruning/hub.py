@@ -196,7 +196,8 @@ class PrunedHubVideoLanguage(nn.Module):
             remove: As in `forward`.
             draw: Likewise.
             position: Likewise.
-            **inputs: As the processor makes them, prompts filled up in front, and options of `generate`.
+            **inputs: As the processor makes them, prompts filled up in front, and options of `generate`. Give
+                `max_new_tokens` rather than `max_length`, which would count what is left of the prompt.
 
         Raises:
             ValueError: As in `forward`.

@@ -116,6 +116,31 @@ def test_clips_do_not_see_each_other(models: dict[str, nn.Module], family: str, 
             torch.testing.assert_close(single.logits[0], together.logits[clip][together.there[clip]], atol=2e-5, rtol=0)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_prompts_may_be_filled_up_behind(models: dict[str, nn.Module], family: str) -> None:
+    model, given = pruned(models[family]), inputs(family)
+    order = (~given["attention_mask"].bool()).to(torch.uint8).argsort(dim=1, stable=True)
+    behind = {name: value.gather(1, order) if value.shape == order.shape else value for name, value in given.items()}
+    with torch.no_grad():
+        expected, found = model(**given), model(**behind)
+    assert bool(found.there[:, 0].all())
+    for row in range(2):
+        some, other = found.logits[row, found.there[row]], expected.logits[row, expected.there[row]]
+        torch.testing.assert_close(some, other, atol=2e-5, rtol=0)
+
+
+@pytest.mark.parametrize("family", QWEN)
+def test_a_single_step_of_time_stays_whole(models: dict[str, nn.Module], family: str) -> None:
+    given = alone(family, inputs(family), 0)
+    ids = torch.tensor([[1, 92, *[published_vlms.VIDEO] * 15, 93, 40, 41]])
+    short = {"input_ids": ids, "mm_token_type_ids": 2 * (ids == published_vlms.VIDEO).int()}
+    short |= {"video_grid_thw": torch.tensor([[1, 6, 10]]), "pixel_values_videos": given["pixel_values_videos"][:60]}
+    with torch.no_grad():
+        found, expected = pruned(models[family])(**short), models[family](**short)
+    assert torch.equal(found.logits, expected.logits) and bool(found.keep[0].all())
+    assert float(found.aux_loss) == 0
+
+
 @pytest.mark.parametrize("where", ["both", "vit", "llm"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_language_model_gets_what_stays(models: dict[str, nn.Module], family: str, where: str) -> None:
