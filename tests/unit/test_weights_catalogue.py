@@ -10,9 +10,9 @@ from tubelet.weights import LocalFile
 
 
 def test_the_list_is_complete_and_pinned() -> None:
-    assert len(weights.ALL_WEIGHTS) == 33
-    assert len({w.name for w in weights.ALL_WEIGHTS}) == 33
-    assert len({weights.cache_path(w) for w in weights.ALL_WEIGHTS}) == 33
+    assert len(weights.ALL_WEIGHTS) == 34
+    assert len({w.name for w in weights.ALL_WEIGHTS}) == 34
+    assert len({weights.cache_path(w) for w in weights.ALL_WEIGHTS}) == 34
     assert len(weights.MOTIONS) == 20
     for item in weights.ALL_WEIGHTS:
         assert re.fullmatch("[0-9a-f]{64}", item.sha256), item.name
@@ -20,7 +20,7 @@ def test_the_list_is_complete_and_pinned() -> None:
         assert item.licence in {"Apache-2.0", "MIT", "BSD-3-Clause", "Zlib"}
         assert not isinstance(item.origin, LocalFile)
         assert re.fullmatch(r"[0-9][0-9.]*", item.origin.version), item.name
-        assert item.group in {"recognition", "anonymization", "backbones", "motions", "footage", "digits"}
+        assert item.group in {"recognition", "anonymization", "backbones", "motions", "footage", "digits", "language"}
 
 
 def test_files_are_found_by_name_and_by_group() -> None:

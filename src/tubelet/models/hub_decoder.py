@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from tubelet.errors import MissingExtraError
 from tubelet.models.language_decoder import Decoded, LayerReduction, TextDecoder
+from tubelet.weights import SMOLLM2_135M, fetch
 
 if TYPE_CHECKING:
-    from transformers import DynamicCache, PreTrainedModel
+    from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 
 class HubDecoder(TextDecoder):
@@ -77,3 +81,61 @@ class HubDecoder(TextDecoder):
         )
         columns = torch.arange(embeddings.shape[1], device=embeddings.device).expand(len(embeddings), -1)
         return Decoded(hidden=out.last_hidden_state, columns=columns)
+
+
+class HubTokenizer:
+    """Puts a tokenizer of transformers behind the interface of `TextTokenizer`.
+
+    Args:
+        tokenizer: With a token that ends a text.
+
+    Attributes:
+        end_id: Number of that token.
+        vocabulary_size: Numbers that there are.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        if tokenizer.eos_token_id is None:
+            raise ValueError(f"{type(tokenizer).__name__} has no token that ends a text; give it an eos_token")
+        self._tokenizer: Any = tokenizer
+        self.end_id = int(tokenizer.eos_token_id)
+        self.vocabulary_size = len(tokenizer)
+
+    def encode(self, text: str, *, end: bool = False) -> list[int]:
+        """The numbers of a text, with the end token behind it if asked for."""
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
+        return ids + [self.end_id] * end
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of numbers, up to the first end token."""
+        said = list(takewhile(lambda number: number != self.end_id, ids))
+        text: str = self._tokenizer.decode(said)
+        return text
+
+
+def smollm2(*, notify: Callable[[str], None] | None = None) -> tuple[HubDecoder, HubTokenizer]:
+    """SmolLM2 with 135 million parameters as a decoder, and its tokenizer: answers are words from the start.
+
+    The file holds weights of 4 bits; they become 32-bit numbers when they are read, which takes a minute.
+
+    Args:
+        notify: Told what is fetched.
+
+    Raises:
+        MissingExtraError: transformers, gguf or accelerate is not installed.
+        WeightsError: The file cannot be had.
+
+    Source: SmolLM2-135M-Instruct (Allal et al. 2025, arXiv:2502.02737).
+    """
+    try:
+        import accelerate  # noqa: F401 - transformers asks for it when it reads such files
+        import gguf  # noqa: F401
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+    except ImportError as error:
+        raise MissingExtraError(
+            f"SmolLM2 needs {error.name}, which is not installed; run `pip install tubelet[language]`"
+        ) from error
+    path = fetch(SMOLLM2_135M, notify=notify)
+    model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    return HubDecoder(model), HubTokenizer(tokenizer)

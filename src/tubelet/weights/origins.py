@@ -150,7 +150,8 @@ class Weights:
         purpose: What it is for, in a few words.
         group: "recognition" (needed to recognise), "anonymization" (needed, with these and EfficientNet-lite0, to
             measure what a hidden video shows), "backbones" (what training on clips starts from), "motions" (needed to
-            train the default model), "footage" (demo and tests) or "digits" (for synthetic clips).
+            train the default model), "footage" (demo and tests), "digits" (for synthetic clips) or "language" (decoders
+            of video-language models).
         evidence: What was measured of it here, and where the figures are; empty for what is no model.
     """
 
