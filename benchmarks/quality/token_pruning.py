@@ -109,7 +109,7 @@ def do(job: Job, work: Path, num_steps: int) -> dict[str, Any]:
     source = NeedleSource(config.data)
     removes = (0.0,) if job.arm == "dense" else REMOVES
     tests = {f"{job.arm}|{remove:g}": row_of(answered(model, source, "test", remove=remove)) for remove in removes}
-    if job.arm == "dense":
+    if job.arm == "dense" and job.seed == 0:
         for method in UNTRAINED:
             other = untrained(model, method)
             for remove in REMOVES:
@@ -152,10 +152,11 @@ def row_of(found: Answered) -> dict[str, Any]:
 
 def jobs() -> Iterator[Job]:
     """Seed by seed, so that what is there when the time is up can be compared."""
-    for seed in range(NUM_SEEDS):
-        yield from (Job(arm=arm, seed=seed) for arm in ARMS)
-    for seed in range(FLICKER_SEEDS):
-        yield from (Job(arm=f"{arm}_flicker", seed=seed) for arm in ("aux_only", "stts"))
+    for seeds in (range(FLICKER_SEEDS), range(FLICKER_SEEDS, NUM_SEEDS)):
+        for seed in seeds:
+            yield from (Job(arm=arm, seed=seed) for arm in ARMS)
+        for seed in seeds if seeds.start == 0 else ():
+            yield from (Job(arm=f"{arm}_flicker", seed=seed) for arm in ("aux_only", "stts"))
     yield from (Job(arm=arm, seed=0) for arm in ONE_SEED)
 
 
