@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from published_models import publish
@@ -109,6 +110,49 @@ def test_runs_are_compared(
     one, two = (Report.read(run / "evaluation" / "report.json") for run in (place / "one", tmp_path / "two"))
     difference = (one.metrics["top1"].value or 0) - (two.metrics["top1"].value or 0)
     assert report["metrics"]["difference"]["value"] == pytest.approx(difference)
+
+
+def test_a_video_transformer_takes_a_budget_of_tokens(
+    place: Path, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TUBELET_CACHE", str(tmp_path / "cache"))
+    run = tmp_path / "vit"
+    assert main(["train", str(clips), "--out", str(run), *PIXELS, "--set", "sampling.size_px=64"]) == 0
+    video = str(next(clips.glob("test/left/*.mp4")))
+
+    def recognized(*options: str) -> dict[str, Any]:
+        capsys.readouterr()
+        assert main(["recognize", video, "--model", str(run), "--json", "--min-score", "0", *options]) == 0
+        source: dict[str, Any] = json.loads(capsys.readouterr().out)["sources"][0]
+        return source
+
+    plain, whole, half = recognized(), recognized("--token-budget", "1"), recognized("--token-budget", "0.5")
+    assert [source["settings"]["token_budget"] for source in (plain, whole, half)] == [1, 1, 0.5]
+    assert whole["tracks"] == plain["tracks"]
+    assert half["tracks"] != plain["tracks"]
+    out = tmp_path / "out"
+    assert main(["recognize", video, "--model", str(run), "--out", str(out), "--token-budget", "0.5"]) == 0
+    assert "token budget <b>0.5</b>" in (out / "report.html").read_text()
+
+    assert main(["evaluate", str(run)]) == 0
+    assert main(["evaluate", str(run), "--token-budget", "0.5", "--out", str(tmp_path / "half")]) == 0
+    report = Report.read(tmp_path / "half" / "report.json")
+    assert "Merging leaves 50 % of the network's tokens." in report.protocol
+    assert report.details["model"]["token_budget"] == 0.5
+    assert "token_budget" not in Report.read(run / "evaluation" / "report.json").details["model"]
+    lines = [
+        (folder / "predictions.jsonl").read_text().split("\n")[1] for folder in (run / "evaluation", tmp_path / "half")
+    ]
+    assert json.loads(lines[0])["id"] == json.loads(lines[1])["id"]
+    assert lines[0] != lines[1]
+
+    for command in (["recognize", video, "--model", str(place / "one")], ["evaluate", str(place / "one")]):
+        where = [] if command[0] == "recognize" else ["--out", str(tmp_path / "frames")]
+        capsys.readouterr()
+        assert main([*command, *where, "--token-budget", "0.5"]) == 2
+        said = capsys.readouterr().err
+        assert "token_budget is 0.5, and a model of the network 'frames' is no video transformer" in said
+        assert "--recipe recognition:vit_small --out RUN" in said
 
 
 def test_a_killed_training_goes_on_to_the_same_weights(

@@ -24,6 +24,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--robustness", action="store_true", help="measure with pictures made worse, too (a recipe that sees pictures)"
     )
     parser.add_argument(
+        "--token-budget",
+        metavar="SHARE",
+        help="the same as --set evaluation.token_budget=SHARE: see `tubelet recognize` (a run of a video transformer)",
+    )
+    parser.add_argument(
         "--set",
         action="append",
         default=[],
@@ -81,4 +86,6 @@ def _settings(arguments: argparse.Namespace) -> list[str]:
         settings.append(f"evaluation.split={arguments.split}")
     if arguments.robustness:
         settings.append("evaluation.robustness=true")
+    if arguments.token_budget is not None:
+        settings.append(f"evaluation.token_budget={arguments.token_budget}")
     return settings

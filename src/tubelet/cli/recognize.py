@@ -51,6 +51,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="person detector (default: %(default)s)",
     )
     add("--fast", action="store_true", help="about twice as fast; small people are missed")
+    add(
+        "--token-budget",
+        type=_budget,
+        default=1.0,
+        metavar="SHARE",
+        help="of a video transformer (a run of recognition:vit_small or vit_base): tokens that are left after its last "
+        "block; less is faster (default: 1, all)",
+    )
     add("--device", default="cpu", choices=("cpu", "cuda"), help="where the action model runs (default: %(default)s)")
     parser.set_defaults(run=run)
 
@@ -59,6 +67,13 @@ def _probability(text: str) -> float:
     value = _number(text)
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text} is not a probability; give a number from 0 to 1")
+    return value
+
+
+def _budget(text: str) -> float:
+    value = _number(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is no share of tokens; give more than 0 and at most 1, such as 0.5")
     return value
 
 

@@ -106,6 +106,7 @@ class _Job:
                 labels=None if options.labels is None else [label.strip() for label in options.labels.split(",")],
                 min_score=options.min_score,
                 min_duration_s=options.min_duration,
+                token_budget=options.token_budget,
                 notify=_say,
             )
             task.remove()

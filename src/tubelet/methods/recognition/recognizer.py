@@ -16,7 +16,13 @@ from tubelet.configs import suggestion
 from tubelet.errors import ConfigError, VideoReadError
 from tubelet.methods.recognition.action_model import ActionModel, load_action_model
 from tubelet.methods.recognition.clips.config import FRAMES_RUN, FUSION_FILE, SKELETON_RUN
-from tubelet.methods.recognition.clips.model import ClipModel, is_clip_model, load_clip_model
+from tubelet.methods.recognition.clips.model import (
+    ClipModel,
+    check_token_budget,
+    is_clip_model,
+    load_clip_model,
+    no_tokens_error,
+)
 from tubelet.methods.recognition.engine import ANALYSIS_HZ, Engine, EngineOutput, Schedule
 from tubelet.methods.recognition.scene_engine import SceneEngine
 from tubelet.methods.recognition.segmenter import ActionEvent, SegmenterSettings
@@ -70,10 +76,13 @@ class Recognizer:
         labels: Report these actions only; anything else is `unknown`. All labels of the model if None.
         min_score: Abstain below this probability. The model's own calibrated threshold if None.
         min_duration_s: Shorter segments are taken into the one before.
+        token_budget: Share of its tokens that a video transformer (a run of `recognition:vit_small` or `vit_base`) is
+            left with after the last block: in every block the tokens most alike become one, which saves time and
+            changes what it says a little. More than 0; at 1 nothing becomes one.
         notify: Called with a sentence when a weights file is fetched.
 
     Raises:
-        ConfigError: If an option has a value that is not allowed.
+        ConfigError: If an option has a value that is not allowed, or that the model does not know.
         WeightsError: If a weights file is missing and cannot be brought.
     """
 
@@ -87,6 +96,7 @@ class Recognizer:
         labels: Iterable[str] | None = None,
         min_score: float | None = None,
         min_duration_s: float = 0.4,
+        token_budget: float = 1.0,
         notify: Callable[[str], None] | None = None,
     ) -> None:
         if detector not in ("auto", "oidv4", "ssdlite"):
@@ -96,10 +106,11 @@ class Recognizer:
         if not 0 <= min_duration_s < math.inf:
             raise ConfigError(f"min_duration_s is {min_duration_s}; 0 or more seconds are needed")
         _check_device(device)
+        check_token_budget(token_budget)
         self._scene: ClipModel | None = None
         self._people: _People | None = None
         if str(model) != "default" and is_clip_model(model):
-            self._scene = load_clip_model(model, device=device)
+            self._scene = load_clip_model(model, device=device, token_budget=token_budget)
             if self._scene.is_multi_label:
                 raise ConfigError(
                     f"{model} gives a clip several labels, and a timeline has one at a time; use `tubelet evaluate`, "
@@ -110,6 +121,8 @@ class Recognizer:
                 f"{model} holds two models that judge whole clips together; for a longer video take one of them: "
                 f"{Path(model) / SKELETON_RUN} (each person) or {Path(model) / FRAMES_RUN} (the whole picture)"
             )
+        elif token_budget < 1:
+            raise no_tokens_error(token_budget, f"the model {str(model)!r}, which looks at body landmarks,")
         else:
             action_model = load_action_model(model, device=device)
             _check_labels(labels, action_model.labels)  # before anything is fetched
@@ -118,6 +131,7 @@ class Recognizer:
         self._model: ActionModel | ClipModel = self._scene or self._who.model
         self._allowed = _check_labels(labels, self._model.labels)
         self._fast = fast
+        self._token_budget = token_budget
         self._segmenting = SegmenterSettings(
             min_score=self._model.min_score if min_score is None else min_score, min_duration_s=min_duration_s
         )
@@ -160,6 +174,7 @@ class Recognizer:
             "labels": None if self._allowed is None else sorted(self._allowed),
             "min_score": self._segmenting.min_score,
             "min_duration_s": self._segmenting.min_duration_s,
+            "token_budget": self._token_budget,
         }
 
     def recognize(
@@ -280,6 +295,7 @@ def recognize(
     labels: Iterable[str] | None = None,
     min_score: float | None = None,
     min_duration_s: float = 0.4,
+    token_budget: float = 1.0,
 ) -> Recognition:
     """Recognises one source with a `Recognizer` made for it; for more than one source, make the `Recognizer` yourself.
 
@@ -298,6 +314,7 @@ def recognize(
         labels=labels,
         min_score=min_score,
         min_duration_s=min_duration_s,
+        token_budget=token_budget,
     )
     return recognizer.recognize(source, fps=fps)
 

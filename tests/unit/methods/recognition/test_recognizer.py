@@ -9,6 +9,7 @@ import pytest
 from scenes import ColourDetector, ColourLandmarks, scene
 
 from tubelet import Clip, Frame, Recognizer
+from tubelet.cli.main import main
 from tubelet.errors import ConfigError
 from tubelet.methods.recognition import recognizer as door
 
@@ -66,3 +67,31 @@ def test_times_must_rise(recognizer: Recognizer) -> None:
 
     with pytest.raises(ValueError, match="times must rise"):
         recognizer.recognize(frozen())
+
+
+@pytest.mark.parametrize("budget", [-0.1, 0.0, 1.5, float("nan")])
+def test_a_budget_that_is_no_share_is_refused(budget: float) -> None:
+    with pytest.raises(ConfigError, match=rf"token_budget is {budget:g}; allowed: more than 0, at most 1"):
+        Recognizer(token_budget=budget)
+
+
+@pytest.mark.parametrize("budget", ["-0.1", "0", "1.5", "half"])
+def test_the_command_refuses_it_too(budget: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["recognize", "video.mp4", "--token-budget", budget])
+    assert caught.value.code == 2
+    said = capsys.readouterr().err
+    assert ("'half' is not a number" if budget == "half" else f"{budget} is no share of tokens") in said
+
+
+def test_a_model_without_tokens_has_no_budget_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is fetched."""
+    monkeypatch.setattr(door, "load_detector", lambda *_, **__: pytest.fail("no detector is needed"))
+    with pytest.raises(ConfigError) as caught:
+        Recognizer(token_budget=0.5)
+    assert "the model 'default', which looks at body landmarks, is no video transformer" in str(caught.value)
+    assert "recognition:vit_small or recognition:vit_base" in str(caught.value)
+
+
+def test_settings_say_the_budget(recognizer: Recognizer) -> None:
+    assert recognizer.settings["token_budget"] == 1.0

@@ -93,6 +93,7 @@ class EvaluationConfig:
         num_crops: 1 (the middle) or 3 along the longer side.
         batch_size: Views that go through the network together.
         robustness: Whether to measure with pictures made worse, too.
+        token_budget: Share of its tokens that a video transformer is left with; see `Recognizer`.
     """
 
     split: Literal["train", "val", "test"] = "test"
@@ -100,8 +101,11 @@ class EvaluationConfig:
     num_crops: Literal[1, 3] = 1
     batch_size: int = 8
     robustness: bool = False
+    token_budget: float = 1.0
 
     def __post_init__(self) -> None:
+        if not 0 < self.token_budget <= 1:
+            raise ValueError(f"token_budget is {self.token_budget:g}; allowed: more than 0, at most 1")
         for name in ("num_views", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; allowed: 1 or more")

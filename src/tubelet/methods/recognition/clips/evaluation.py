@@ -37,7 +37,7 @@ from tubelet.methods.recognition.clips.config import (
 )
 from tubelet.methods.recognition.clips.data import EvaluationClips, clips_to_evaluate, require_validation
 from tubelet.methods.recognition.clips.fusion import fused, load_share
-from tubelet.methods.recognition.clips.model import ClipModel, load_clip_model
+from tubelet.methods.recognition.clips.model import ClipModel, load_clip_model, no_tokens_error
 from tubelet.methods.recognition.clips.networks import MODEL_FILE
 from tubelet.methods.recognition.clips.skeleton import clip_logits, people_of
 from tubelet.methods.recognition.model_card import WEIGHTS_FILE
@@ -75,7 +75,9 @@ def evaluate_clips(config: AnyClipConfig, run: RunDirectory, out: Path) -> Repor
         predict.write(val, "val", calibrate_on)
     report = score_predictions(out / PREDICTIONS_FILE, calibrate_on=calibrate_on, seed=config.seed)
     rules = f"Splits: {found.clips.split_rule}.{found.note} Groups: {found.clips.group_rule}."
-    report = replace(report, protocol=f"{report.protocol} {rules}")
+    budget = config.evaluation.token_budget
+    tokens = f" Merging leaves {100 * budget:g} % of the network's tokens." if budget < 1 else ""
+    report = replace(report, protocol=f"{report.protocol}{tokens} {rules}")
     robustness = predict.robustness(found, split, out, config.seed) if config.evaluation.robustness else None
     write_evaluation(report, out, robustness=robustness)
     return report
@@ -104,12 +106,15 @@ class _Predictor:
         device = pictures.device if isinstance(pictures, ClipConfig) else "cpu"
         find_device(device)
         torch.set_num_threads(pictures.num_threads)
+        budget = config.evaluation.token_budget
+        if budget < 1 and isinstance(config, SkeletonClipConfig):
+            raise no_tokens_error(budget, f"the model of {run.path}, which looks at body landmarks,")
         self._pictures: ClipModel | None = None
         labels: tuple[str, ...] = ()
         if not isinstance(config, SkeletonClipConfig):
             folder = run.path / FRAMES_RUN if isinstance(config, FusionConfig) else run.path
             _require_finished(folder / MODEL_FILE, run)
-            self._pictures = load_clip_model(folder, device=device)
+            self._pictures = load_clip_model(folder, device=device, token_budget=budget)
             labels = self._pictures.labels
             if config.evaluation.num_crops == 3 and self._pictures.sampling.fit == "stretch":
                 raise ConfigError(
@@ -173,7 +178,7 @@ class _Predictor:
             split=split,
             num_expected=len(clips) + len(found.missing),
             protocol=self._protocol(corruption),
-            model={"name": self._name(), "sha256": self._sha256()},
+            model={"name": self._name(), "sha256": self._sha256(), **self._budget()},
             seed=self._config.seed,
         )
 
@@ -203,6 +208,11 @@ class _Predictor:
     def _name(self) -> str:
         recipe = self._run.description().get("recipe")
         return recipe if isinstance(recipe, str) else type(self._config).__name__
+
+    def _budget(self) -> dict[str, float]:
+        """The budget of tokens, where there is one: predictions without it stay as they always were."""
+        budget = self._config.evaluation.token_budget
+        return {"token_budget": budget} if budget < 1 else {}
 
     def _sha256(self) -> str:
         files = [

@@ -20,6 +20,8 @@ from tubelet.errors import ConfigError, WeightsError
 from tubelet.methods.recognition.clips.config import NetworkConfig
 from tubelet.methods.recognition.clips.networks import MODEL_FILE, build_network
 from tubelet.models.frames import FrameNetwork
+from tubelet.models.token_merging import TokenMerging
+from tubelet.models.vit import VideoViT
 from tubelet.training.weights_files import load_weights, save_weights
 from tubelet.video.transform import centre_crop, resized_short_side
 
@@ -34,6 +36,10 @@ class ClipModel:
         network: In its final state.
         card: What its file says of it.
         device: Where it runs.
+        token_budget: See `Recognizer`.
+
+    Raises:
+        ConfigError: The budget is no share, or below 1 and the network no video transformer.
 
     Attributes:
         labels: Class names in the order of the logits.
@@ -43,7 +49,16 @@ class ClipModel:
         temperature: What logits are divided by so that probabilities mean what they say.
     """
 
-    def __init__(self, network: nn.Module, card: Mapping[str, Any], device: str = "cpu") -> None:
+    def __init__(
+        self, network: nn.Module, card: Mapping[str, Any], device: str = "cpu", *, token_budget: float = 1.0
+    ) -> None:
+        check_token_budget(token_budget)
+        # What the network is called with besides a clip; nothing at a budget of 1, which most networks know alone.
+        self._options: dict[str, Any] = {}
+        if token_budget < 1:
+            if not isinstance(network, VideoViT):
+                raise no_tokens_error(token_budget, f"a model of the network {card['network'].get('name')!r}")
+            self._options["reduction"] = TokenMerging(token_budget, len(network.blocks))
         self.labels: tuple[str, ...] = tuple(card["classes"])
         self.card = {**card, "labels": list(self.labels)}
         self.is_multi_label = bool(card["is_multi_label"])
@@ -60,7 +75,7 @@ class ClipModel:
     def logits(self, views: UInt8[np.ndarray, "views time size size 3"]) -> Float32[np.ndarray, "views classes"]:
         """Logits of views as the loader gives them."""
         video = normalised_video(torch.from_numpy(views).to(self._device), self.network)
-        out: Float32[np.ndarray, "views classes"] = self.network(video).float().cpu().numpy()
+        out: Float32[np.ndarray, "views classes"] = self.network(video, **self._options).float().cpu().numpy()
         return out
 
     def probabilities(self, logits: Float32[np.ndarray, "views classes"]) -> Float32[np.ndarray, "views classes"]:
@@ -114,6 +129,28 @@ def normalised_video(
     return video.contiguous()
 
 
+def check_token_budget(token_budget: float) -> None:
+    """Refuse what is no share.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    if not 0 < token_budget <= 1:
+        raise ConfigError(
+            f"token_budget is {token_budget:g}; allowed: more than 0, at most 1 (1 keeps all tokens); give for example "
+            "0.5"
+        )
+
+
+def no_tokens_error(token_budget: float, model: str) -> ConfigError:
+    """That a model is no video transformer, and has no tokens that could become fewer."""
+    return ConfigError(
+        f"token_budget is {token_budget:g}, and {model} is no video transformer, whose tokens could become fewer; "
+        "allowed: a run of the recipe recognition:vit_small or recognition:vit_base (tubelet train CLIPS --recipe "
+        "recognition:vit_small --out RUN); with this model leave token_budget at 1"
+    )
+
+
 def is_clip_model(folder: str | os.PathLike[str]) -> bool:
     """Whether a folder holds a trained clip classifier."""
     return (Path(folder) / MODEL_FILE).is_file()
@@ -137,10 +174,16 @@ def load_card(folder: str | os.PathLike[str]) -> dict[str, Any]:
     return _read(folder)[1]
 
 
-def load_clip_model(folder: str | os.PathLike[str], *, device: str = "cpu") -> ClipModel:
+def load_clip_model(folder: str | os.PathLike[str], *, device: str = "cpu", token_budget: float = 1.0) -> ClipModel:
     """Load a trained clip classifier from the folder of its run.
 
+    Args:
+        folder: Of the run.
+        device: Where it runs.
+        token_budget: See `Recognizer`.
+
     Raises:
+        ConfigError: The budget is no share, or below 1 and the network no video transformer.
         WeightsError: There is no model there, its parts do not belong together, or this version cannot read it.
     """
     tensors, card = _read(folder)
@@ -155,7 +198,7 @@ def load_clip_model(folder: str | os.PathLike[str], *, device: str = "cpu") -> C
         network.load_state_dict(tensors)
     except RuntimeError as error:
         raise WeightsError(f"{path} does not hold the network that its card describes: {error}") from error
-    return ClipModel(network, card, device)
+    return ClipModel(network, card, device, token_budget=token_budget)
 
 
 def _read(folder: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

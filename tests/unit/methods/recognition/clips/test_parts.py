@@ -16,11 +16,13 @@ from tubelet.methods.recognition import recipes
 from tubelet.methods.recognition.clips.calibration import calibrate
 from tubelet.methods.recognition.clips.config import ClipConfig, NetworkConfig
 from tubelet.methods.recognition.clips.fusion import best_share, fused, load_share
-from tubelet.methods.recognition.clips.model import ClipModel, load_clip_model, save_clip_model
+from tubelet.methods.recognition.clips.model import ClipModel, load_clip_model, normalised_video, save_clip_model
 from tubelet.methods.recognition.clips.networks import build_network, choose_trained, start_from
 from tubelet.methods.recognition.clips.persons import _mirrored, known_frames, main_person
 from tubelet.methods.recognition.preprocess import FEATURE_NAMES, features
 from tubelet.methods.recognition.timeline import TrackRow
+from tubelet.models.token_merging import TokenMerging
+from tubelet.models.vit import VideoViT
 from tubelet.runs import write_json
 from tubelet.skeletons import BODY_13
 from tubelet.training.weights_files import save_weights
@@ -137,6 +139,57 @@ def test_networks_are_found_by_name_and_saved_with_their_card(name: str, samplin
     picture = np.zeros((40, 60, 3), np.uint8)
     window = [model.prepare(picture) for _ in range(sampling.num_frames)]
     assert model.window_probabilities(window).shape == (2,)
+
+
+def vit(sampling: Sampling) -> VideoViT:
+    torch.manual_seed(0)
+    network = build_network(NetworkConfig(name="vit_tiny"), sampling, ("a", "b")).eval()
+    assert isinstance(network, VideoViT)
+    with torch.no_grad():
+        network.head.weight.mul_(5)
+    return network
+
+
+def test_a_budget_of_tokens_is_what_reaches_the_last_layer() -> None:
+    network, about = vit(TINY), card(network={"name": "vit_tiny"})
+    views = np.random.default_rng(0).integers(0, 255, (2, 4, 32, 32, 3), np.uint8)
+    seen: list[int] = []
+    network.blocks[-1].mlp.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[1]))
+    plain, whole, half, quarter = (
+        ClipModel(network, about, token_budget=budget).logits(views) for budget in (1.0, 1, 0.5, 0.25)
+    )
+    assert seen == [8, 8, 4, 2]
+    assert np.array_equal(plain, ClipModel(network, about).logits(views))
+    assert np.array_equal(plain, whole)
+    assert np.abs(plain - half).max() > 1e-5
+    expected = network(
+        normalised_video(torch.from_numpy(views), network), reduction=TokenMerging(0.25, len(network.blocks))
+    )
+    assert np.allclose(quarter, expected.numpy(), atol=1e-6)
+
+
+def test_windows_of_a_video_are_judged_on_the_budget_too(tmp_path: Path) -> None:
+    save_clip_model(tmp_path, vit(TINY).state_dict(), card(network={"name": "vit_tiny"}))
+    pictures = np.random.default_rng(0).integers(0, 255, (4, 32, 32, 3), np.uint8)
+    whole, half = (load_clip_model(tmp_path, token_budget=budget) for budget in (1.0, 0.5))
+    found = [model.window_probabilities([model.prepare(picture) for picture in pictures]) for model in (whole, half)]
+    assert np.abs(found[0] - found[1]).max() > 1e-6
+
+
+@pytest.mark.parametrize("budget", [-0.1, 0.0, 1.5])
+def test_a_budget_that_is_no_share_is_refused(budget: float) -> None:
+    with pytest.raises(ConfigError, match=rf"token_budget is {budget:g}; allowed: more than 0, at most 1"):
+        ClipModel(vit(TINY), card(network={"name": "vit_tiny"}), token_budget=budget)
+    with pytest.raises(ConfigError, match=rf"token_budget is {budget:g}; allowed: more than 0, at most 1"):
+        override(recipes.vit_small(), [f"evaluation.token_budget={budget}"])
+
+
+def test_networks_without_tokens_have_no_budget_of_them(tmp_path: Path) -> None:
+    network = build_network(NetworkConfig(name="x3d_xs"), Sampling(num_frames=4, size_px=64), ("a", "b"))
+    save_clip_model(tmp_path, network.state_dict(), card(network={"name": "x3d_xs"}))
+    assert load_clip_model(tmp_path, token_budget=1).labels == ("a", "b")
+    with pytest.raises(ConfigError, match="a model of the network 'x3d_xs' is no video transformer.*vit_small"):
+        load_clip_model(tmp_path, token_budget=0.5)
 
 
 def test_training_goes_on_from_another_run(tmp_path: Path) -> None:
