@@ -294,7 +294,7 @@ class VideoLanguageModel(nn.Module):
         video = frames.transpose(0, 1)[None]
         steps, rows, columns = self.vit.grid_of(video)
         groups = patch_groups(rows, columns, self.pool).to(frames.device)
-        encoded = self.vit.encode(video, reduction=reduction, taps=self.taps)
+        encoded = self.vit.encode(video, reduction=reduction, taps=self.taps, stop_after=self.taps[-1])
         notes = encoded.tokens.notes
         on_grid = [encoded.taps[tap].on_grid(1, steps * rows * columns) for tap in self.taps]
         features = torch.cat([values for values, _ in on_grid], dim=-1).reshape(steps, rows * columns, -1)

@@ -168,6 +168,7 @@ class VideoViT(nn.Module):
         *,
         reduction: TokenReduction | None = None,
         taps: Collection[int] = (),
+        stop_after: int | None = None,
         return_attention: Collection[int] = (),
         attention_rows: AttentionRows = "all",
     ) -> Encoded:
@@ -177,13 +178,15 @@ class VideoViT(nn.Module):
             video: As in `forward`.
             reduction: As in `forward`.
             taps: Blocks after which the tokens are wanted, counted from 0.
+            stop_after: Blocks behind this one are not run, for callers who want taps alone.
             return_attention: Blocks whose attention is wanted. It is computed openly in these blocks alone.
             attention_rows: Which rows of it: "all", or "cls" for those of the CLS tokens.
 
         Raises:
             ValueError: The clips cannot be cut into tubelets, or there is no such block.
         """
-        for asked in (*taps, *return_attention):
+        last = len(self.blocks) - 1 if stop_after is None else stop_after
+        for asked in (*taps, *return_attention, last):
             if not 0 <= asked < len(self.blocks):
                 raise ValueError(f"there is no block {asked}; allowed: 0 to {len(self.blocks) - 1}")
         tokens = self.embed(video)
@@ -191,7 +194,7 @@ class VideoViT(nn.Module):
             tokens = reduction.start(tokens)
         tapped: dict[int, Tokens] = {}
         attention: dict[int, Tensor] = {}
-        for index, block in enumerate(self.blocks):
+        for index, block in enumerate(self.blocks[: last + 1]):
             shown: AttentionRows | None = attention_rows if index in return_attention else None
             num_cls = tokens.num_cls
             tokens, weights = block(tokens, index, reduction, shown)

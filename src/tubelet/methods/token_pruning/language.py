@@ -7,9 +7,15 @@ from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int64
-from torch import Tensor, nn
+from torch import Tensor
 
-from tubelet.methods.token_pruning.pruning import GROUP_METHODS, GroupPruning, PruningConfig, scorer_for
+from tubelet.methods.token_pruning.pruning import (
+    GROUP_METHODS,
+    GroupPruning,
+    PruningConfig,
+    RemembersPruning,
+    scorer_for,
+)
 from tubelet.models.language_decoder import PROMPT, VISUAL, DecoderState, LayerReduction
 from tubelet.models.token_merging import TokenMerging
 from tubelet.models.token_reduction import TokenReduction
@@ -46,7 +52,7 @@ class AttentionDropping(LayerReduction):
         return rank >= counts[:, None]
 
 
-class PrunedVideoLanguage(nn.Module):
+class PrunedVideoLanguage(RemembersPruning):
     """A video-language model, with tokens removed on the way.
 
     Args:
@@ -61,13 +67,13 @@ class PrunedVideoLanguage(nn.Module):
     """
 
     def __init__(self, model: VideoLanguageModel, config: PruningConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         if config.method in GROUP_METHODS and config.pool != model.pool:
             raise ValueError(
                 f"pool is {config.pool}, but a visual token of this model stands for {model.pool}x{model.pool} "
                 f"patches; give pool={model.pool}"
             )
-        self.model, self.config = model, config
+        self.model = model
         self.scorer = scorer_for(model.vit, config, model.taps)
 
     def forward(
@@ -98,6 +104,9 @@ class PrunedVideoLanguage(nn.Module):
         options["position"] = position
         options["timestamps_s"] = timestamps_s
         output: VideoLanguageOutput = self.model(frames, clip_lengths, text_ids, answer_ids, **options)
+        if self.scorer is not None and "aux_loss" not in output.notes:
+            # Nothing was scored. Processes that share a training must all have gradients of all parameters.
+            output.notes["aux_loss"] = 0.0 * sum(parameter.sum() for parameter in self.scorer.parameters())
         return output
 
     def answer_scores(

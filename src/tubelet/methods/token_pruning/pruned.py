@@ -17,6 +17,7 @@ from tubelet.methods.token_pruning.pruning import (
     GroupPruning,
     Method,
     PruningConfig,
+    RemembersPruning,
     scorer_for,
 )
 from tubelet.models.token_merging import TokenMerging
@@ -65,7 +66,7 @@ class Pruned:
     stats: PruningStats
 
 
-class PrunedClassifier(nn.Module):
+class PrunedClassifier(RemembersPruning):
     """A video transformer that classifies, with tokens removed on the way.
 
     Args:
@@ -77,10 +78,10 @@ class PrunedClassifier(nn.Module):
     """
 
     def __init__(self, model: VideoViT, config: PruningConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         if config.method == "fastv":
             raise ValueError("method 'fastv' drops tokens in a language model, which this model has none of")
-        self.model, self.config = model, config
+        self.model = model
         self.scorer = scorer_for(model, config)
 
     def forward(self, video: Float[Tensor, "batch 3 time height width"]) -> Float[Tensor, "batch classes"]:

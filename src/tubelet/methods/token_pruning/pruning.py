@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -137,6 +138,32 @@ def scorer_for(vit: VideoViT, config: PruningConfig, taps: tuple[int, ...] = ())
         return None
     attention: Any = vit.blocks[0].attention
     return GroupScorer(vit.num_features, num_heads=attention.num_heads, hidden=config.hidden)
+
+
+class RemembersPruning(nn.Module):
+    """A module whose weights say how they were pruned: loading them elsewhere works, and warns.
+
+    Args:
+        config: Of the pruning.
+    """
+
+    def __init__(self, config: PruningConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    def get_extra_state(self) -> Float[Tensor, " 2"]:
+        """Share that goes, and the block after which groups are scored."""
+        return torch.tensor([self.config.remove, float(self.config.after_block)], dtype=torch.float64)
+
+    def set_extra_state(self, state: Float[Tensor, " 2"]) -> None:
+        """Compares."""
+        remove, after_block = float(state[0]), int(state[1])
+        if (remove, after_block) != (self.config.remove, self.config.after_block):
+            warnings.warn(
+                f"these weights were trained with remove={remove:g} and after_block={after_block}; this model has "
+                f"remove={self.config.remove:g} and after_block={self.config.after_block}",
+                stacklevel=2,
+            )
 
 
 class GroupPruning(TokenReduction):

@@ -220,3 +220,24 @@ def test_random_choices_follow_their_number(video: Tensor) -> None:
     assert other is not None
     assert bool((first == again).all())
     assert not bool((first == other).all())
+
+
+def test_weights_of_another_budget_are_loaded_with_a_warning(video: Tensor) -> None:
+    one, other = pruned(network(), remove=0.5), pruned(network(), remove=0.7, after_block=0)
+    with pytest.warns(UserWarning, match=r"trained with remove=0.5 and after_block=1; .* remove=0.7 and after_block=0"):
+        other.load_state_dict(one.state_dict())
+    assert bool(other(video).isfinite().all())
+
+
+def test_half_precision_changes_only_groups_that_are_worth_about_the_same(video: Tensor) -> None:
+    model = pruned(network("joint"))
+    exact = model.run(video)
+    half = model.to(torch.bfloat16).run(video.to(torch.bfloat16))
+    assert exact.keep is not None
+    assert half.keep is not None
+    assert exact.scores is not None
+    for clip in range(3):
+        rows = slice(6 * clip + 1, 6 * clip + 6)
+        cut = exact.scores[rows][~exact.keep[rows]].max()
+        changed = exact.keep[rows] != half.keep[rows]
+        assert float((exact.scores[rows][changed] - cut).abs().amax() if changed.any() else 0) < 0.01

@@ -116,6 +116,18 @@ def test_questions_without_pictures_pass_through() -> None:
     found = pruned()(nothing, lengths, QUESTIONS[:2], ANSWERS[:2])
     assert found.num_visual.tolist() == [0, 0]
     assert bool(found.losses.isfinite().all())
+    assert float(found.notes["aux_loss"].detach()) == 0.0
+    found.notes["aux_loss"].backward()  # a gradient for every parameter, though it is nothing
+
+
+def test_blocks_behind_the_last_tap_are_not_run(frames: Tensor) -> None:
+    model = network()
+    model.taps = (0, 1)
+    before = model(frames, LENGTHS, QUESTIONS, ANSWERS).losses
+    with torch.no_grad():
+        for parameter in model.vit.blocks[2:].parameters():
+            parameter.fill_(float("nan"))
+    assert bool((model(frames, LENGTHS, QUESTIONS, ANSWERS).losses == before).all())
 
 
 def test_groups_must_be_the_visual_tokens() -> None:

@@ -119,3 +119,16 @@ def test_windows_of_four_compare_within_themselves() -> None:
     for frame, other in ((1, 0), (2, 0), (4, 3), (5, 3), (6, 5)):
         expected = novelty(values[[other, frame]], groups, never, torch.tensor([0, 0]))[1]
         torch.testing.assert_close(found[frame], expected)
+
+
+def test_comparing_grows_with_the_frames_and_not_with_their_square() -> None:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    counts = []
+    for frames in (8, 16, 32):
+        starts = clip_starts(torch.tensor([frames]), frames)
+        with FlopCounterMode(display=False) as counter:
+            novelty(torch.rand(frames, 36, 16), patch_groups(6, 6, 3), starts)
+        counts.append(counter.get_total_flops())
+    assert counts[1] < 2.2 * counts[0]
+    assert counts[2] < 2.2 * counts[1]
