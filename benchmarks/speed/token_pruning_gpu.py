@@ -23,7 +23,7 @@ import torch
 from torch import nn
 
 from tubelet.evaluation.claims import Claim, update_claims
-from tubelet.methods.token_pruning.flops import VitSize, decoder_flops, vit_flops
+from tubelet.methods.token_pruning.flops import DecoderSize, VitSize, decoder_flops, vit_flops
 from tubelet.methods.token_pruning.language import PrunedVideoLanguage
 from tubelet.methods.token_pruning.pruned import config_for
 from tubelet.models.language_decoder import LanguageDecoder
