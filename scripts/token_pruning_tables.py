@@ -8,6 +8,7 @@ from report_tables import REPORTS, load, table
 
 _NAMES = {
     "dense": "nothing removed",
+    "dense_longer": "nothing removed, trained twice as long",
     "stts": "trained scores (both losses)",
     "aux_only": "scores by the temporal loss alone",
     "no_aux": "scores by the answers alone",

@@ -81,8 +81,10 @@ class Job:
 def config_of(job: Job, num_steps: int) -> TokenPruningConfig:
     """The recipe with this arm's changes."""
     base = needle_qa()
-    arm = job.arm.removesuffix("_flicker")
-    if arm != job.arm:
+    arm = job.arm.removesuffix("_flicker").removesuffix("_longer")
+    if job.arm.endswith("_longer"):
+        num_steps *= 2
+    if job.arm.endswith("_flicker"):
         base = replace(base, data=replace(base.data, style=replace(base.data.style, num_flicker=NUM_FLICKER)))
     changes = {**ARMS, **ONE_SEED}[arm]
     is_dense = changes.get("method") == "dense"
@@ -107,7 +109,7 @@ def do(job: Job, work: Path, num_steps: int) -> dict[str, Any]:
         train(config, run)
     model, _ = load(folder)
     source = NeedleSource(config.data)
-    removes = (0.0,) if job.arm == "dense" else REMOVES
+    removes = (0.0,) if job.arm.startswith("dense") else REMOVES
     tests = {f"{job.arm}|{remove:g}": row_of(answered(model, source, "test", remove=remove)) for remove in removes}
     if job.arm == "dense" and job.seed == 0:
         for method in UNTRAINED:
@@ -157,6 +159,8 @@ def jobs() -> Iterator[Job]:
             yield from (Job(arm=arm, seed=seed) for arm in ARMS)
         for seed in seeds if seeds.start == 0 else ():
             yield from (Job(arm=f"{arm}_flicker", seed=seed) for arm in ("aux_only", "stts"))
+    # With everything to look at the model learns more slowly: is it as good in the end?
+    yield from (Job(arm="dense_longer", seed=seed) for seed in range(FLICKER_SEEDS))
     yield from (Job(arm=arm, seed=0) for arm in ONE_SEED)
 
 

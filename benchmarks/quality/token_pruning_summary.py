@@ -162,6 +162,13 @@ def _claims(tests: Tests, report: Path, commit: str) -> list[Claim]:
             *found,
             holds=found[0][1] >= -0.02,
         )
+    if (found := paired("stts|0.5", "dense_longer|0")) is not None:
+        claim(
+            "E1-dense-longer-0.5",
+            "The same against a dense model that was trained for twice as many steps.",
+            *found,
+            holds=found[0][1] >= -0.02,
+        )
     for remove in (0.7, 0.8):
         one, other = f"stts_flicker|{remove:g}", f"aux_only_flicker|{remove:g}"
         if (found := paired(one, other, None, "flicker_score")) is not None:
