@@ -16,7 +16,7 @@ from tubelet.methods.token_pruning.pruning import (
     RemembersPruning,
     scorer_for,
 )
-from tubelet.models.language_decoder import PROMPT, VISUAL, DecoderState, LayerReduction
+from tubelet.models.language_decoder import PROMPT, VISUAL, DecoderState, LanguageDecoder, LayerReduction
 from tubelet.models.token_merging import TokenMerging
 from tubelet.models.token_reduction import TokenReduction
 from tubelet.models.video_language import ReadOptions, VideoLanguageModel, VideoLanguageOutput
@@ -72,6 +72,12 @@ class PrunedVideoLanguage(RemembersPruning):
             raise ValueError(
                 f"pool is {config.pool}, but a visual token of this model stands for {model.pool}x{model.pool} "
                 f"patches; give pool={model.pool}"
+            )
+        if config.method == "fastv" and not (
+            isinstance(model.decoder, LanguageDecoder) and len(model.decoder.layers) > 1
+        ):
+            raise ValueError(
+                "method 'fastv' drops tokens between the layers of a LanguageDecoder of two or more layers"
             )
         self.model = model
         self.scorer = scorer_for(model.vit, config, model.taps)
@@ -149,7 +155,9 @@ class PrunedVideoLanguage(RemembersPruning):
         """What makes the model remove tokens from these clips; arguments as in `forward`."""
         share, method = self.config.remove if remove is None else remove, self.config.method
         if method == "fastv":
-            return {"layer_reduction": AttentionDropping(share)}
+            # After the second layer as published, but behind the last one nothing would be saved.
+            depth = len(self.model.decoder.layers) if isinstance(self.model.decoder, LanguageDecoder) else 0
+            return {"layer_reduction": AttentionDropping(share, after_layer=min(1, depth - 2))}
         reduction: TokenReduction | None = None
         if method == "tome":
             reduction = TokenMerging(1 - share, len(self.model.vit.blocks))

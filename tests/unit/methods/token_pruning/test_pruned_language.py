@@ -92,6 +92,25 @@ def test_the_answer_teaches_the_scorer(frames: Tensor) -> None:
     )
 
 
+@pytest.mark.parametrize("depth", [2, 3])
+def test_dropping_in_the_language_model_matters_however_shallow_it_is(frames: Tensor, depth: int) -> None:
+    torch.manual_seed(0)
+    model = tiny_video_language(
+        size_px=24, pool=2, channels=32, depth=4, num_heads=4, lm_width=32, lm_depth=depth, lm_heads=4, lm_kv_heads=2
+    ).eval()
+    dense = model(frames, LENGTHS, QUESTIONS, ANSWERS).losses
+    dropped = wrap(model, "fastv", 0.8)(frames, LENGTHS, QUESTIONS, ANSWERS).losses
+    assert not torch.allclose(dense, dropped)
+
+
+def test_dropping_needs_layers_to_drop_between() -> None:
+    model = tiny_video_language(
+        size_px=24, pool=2, channels=32, depth=4, num_heads=4, lm_width=32, lm_depth=1, lm_heads=4, lm_kv_heads=2
+    )
+    with pytest.raises(ValueError, match="'fastv' drops tokens between the layers"):
+        wrap(model, "fastv", 0.5)
+
+
 @pytest.mark.parametrize("method", ["stts", "fastv", "tome", "uniform_frames"])
 def test_generating_says_what_the_whole_pass_says(frames: Tensor, method: str) -> None:
     model = pruned(method)
