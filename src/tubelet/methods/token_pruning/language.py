@@ -73,12 +73,9 @@ class PrunedVideoLanguage(RemembersPruning):
                 f"pool is {config.pool}, but a visual token of this model stands for {model.pool}x{model.pool} "
                 f"patches; give pool={model.pool}"
             )
-        if config.method == "fastv" and not (
-            isinstance(model.decoder, LanguageDecoder) and len(model.decoder.layers) > 1
-        ):
-            raise ValueError(
-                "method 'fastv' drops tokens between the layers of a LanguageDecoder of two or more layers"
-            )
+        layers = len(model.decoder.layers) if isinstance(model.decoder, LanguageDecoder) else 0
+        if config.method == "fastv" and layers < 2:
+            raise ValueError("method 'fastv' drops tokens between layers; it needs a LanguageDecoder of two or more")
         self.model = model
         self.scorer = scorer_for(model.vit, config, model.taps)
 

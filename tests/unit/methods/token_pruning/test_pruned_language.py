@@ -107,7 +107,7 @@ def test_dropping_needs_layers_to_drop_between() -> None:
     model = tiny_video_language(
         size_px=24, pool=2, channels=32, depth=4, num_heads=4, lm_width=32, lm_depth=1, lm_heads=4, lm_kv_heads=2
     )
-    with pytest.raises(ValueError, match="'fastv' drops tokens between the layers"):
+    with pytest.raises(ValueError, match="'fastv' drops tokens between layers"):
         wrap(model, "fastv", 0.5)
 
 
