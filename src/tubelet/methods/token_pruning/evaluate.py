@@ -62,10 +62,10 @@ def evaluate(config: TokenPruningConfig, run: RunDirectory, out: Path) -> Report
 
 
 def _metrics(suffix: str, answers: Answered, source: NeedleSource, seed: int) -> dict[str, Metric]:
-    metrics = {f"accuracy_{suffix}": _share(answers.right, answers.digit_ids, seed)}
+    metrics = {f"accuracy_{suffix}": share_right(answers.right, answers.digit_ids, seed)}
     for stratum in source.data.strata:
         chosen = np.array(answers.strata) == stratum
-        metrics[f"accuracy_{stratum}_{suffix}"] = _share(answers.right[chosen], answers.digit_ids[chosen], seed)
+        metrics[f"accuracy_{stratum}_{suffix}"] = share_right(answers.right[chosen], answers.digit_ids[chosen], seed)
     metrics[f"kept_{suffix}"] = Metric(value=answers.kept_share, n=len(answers.right))
     for name in ("evidence_kept", "flicker_kept"):
         values = getattr(answers, name)
@@ -75,6 +75,7 @@ def _metrics(suffix: str, answers: Answered, source: NeedleSource, seed: int) ->
     return metrics
 
 
-def _share(right: np.ndarray, groups: np.ndarray, seed: int) -> Metric:
+def share_right(right: np.ndarray, groups: np.ndarray, seed: int) -> Metric:
+    """Share of right answers, with a 95 % interval over groups of answers that are not independent."""
     estimate = bootstrap_interval(right.astype(float), groups.tolist(), seed=seed)
     return Metric(value=estimate.value, low=estimate.low, high=estimate.high, n=len(right))
