@@ -135,7 +135,7 @@ def film_scene(
         fps: Pictures per second.
     """
     rng = np.random.default_rng((scene.seed, view))
-    camera, horizon = _draw_camera(rng, scene, width, height)
+    camera, horizon = draw_camera(rng, scene, width, height)
     background = place_picture(rng, scene.place, width=width, height=height, horizon=horizon)
     noise, gain = float(rng.uniform(0.5, 3.0)), float(rng.uniform(0.75, 1.15))
     grain = rng.normal(0, noise, (height, width, 3)).astype(np.float32)  # drawn once and shifted: drawing is slow
@@ -144,7 +144,7 @@ def film_scene(
     pictures = np.empty((len(wanted), height, width, 3), np.uint8)
     for picture, moment, moved in zip(pictures, wanted.clip(max=len(scene.joints_m) - 1), shake, strict=True):
         picture[:] = background
-        draw_person(picture, scene.joints_m[moment], _level(scene.forward_m[moment]), camera, scene.outfit)
+        draw_person(picture, scene.joints_m[moment], level(scene.forward_m[moment]), camera, scene.outfit)
         shift = np.array([[1, 0, moved[0]], [0, 1, moved[1]]], np.float64)
         moved_picture = cv2.warpAffine(picture, shift, (width, height), borderMode=cv2.BORDER_REPLICATE)
         rolled = np.roll(grain, tuple(rng.integers(0, (height, width))), axis=(0, 1))
@@ -152,7 +152,8 @@ def film_scene(
     return pictures
 
 
-def _level(forward: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
+def level(forward: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
+    """A direction without its vertical part."""
     length = float(np.linalg.norm(forward))
     return forward / length if length > 1e-6 else np.array([1.0, 0.0, 0.0])
 
@@ -186,7 +187,7 @@ def _azimuth_deg(rng: np.random.Generator, split: Split) -> float:
             return angle
 
 
-def _draw_camera(rng: np.random.Generator, scene: Scene, width: int, height: int) -> tuple[Camera, float]:
+def draw_camera(rng: np.random.Generator, scene: Scene, width: int, height: int) -> tuple[Camera, float]:
     """A level camera that sees the whole performance, and where the horizon is in its picture."""
     azimuth, pitch = np.radians(_azimuth_deg(rng, scene.split)), float(np.radians(rng.uniform(-2, 14)))
     forward = np.array([np.cos(azimuth) * np.cos(pitch), -np.sin(pitch), np.sin(azimuth) * np.cos(pitch)])

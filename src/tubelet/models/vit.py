@@ -164,7 +164,7 @@ class VideoViT(nn.Module):
 
     def encode(
         self,
-        video: Float[Tensor, "batch 3 time height width"],
+        video: Float[Tensor, "batch values time height width"],
         *,
         reduction: TokenReduction | None = None,
         taps: Collection[int] = (),
@@ -175,7 +175,7 @@ class VideoViT(nn.Module):
         """Tokens, CLS tokens and on request what happened inside.
 
         Args:
-            video: As in `forward`.
+            video: As in `forward`; where `patch_embed` was replaced, what that takes.
             reduction: As in `forward`.
             taps: Blocks after which the tokens are wanted, counted from 0.
             stop_after: Blocks behind this one are not run, for callers who want taps alone.
@@ -205,7 +205,7 @@ class VideoViT(nn.Module):
         pooled, cls = self._readout(tokens, len(video))
         return Encoded(tokens=tokens, pooled=pooled, cls=cls, taps=tapped, attention=attention)
 
-    def embed(self, video: Float[Tensor, "batch 3 time height width"]) -> Tokens:
+    def embed(self, video: Float[Tensor, "batch values time height width"]) -> Tokens:
         """Tubelets with their positions, and CLS tokens: what enters the first block.
 
         Raises:
@@ -231,7 +231,7 @@ class VideoViT(nn.Module):
             clips = torch.cat([clips[:, :1].expand(-1, count), clips], dim=1)
         return Tokens(values=self.position_dropout(values), ids=ids, clips=clips, num_cls=self.num_cls_tokens)
 
-    def grid_of(self, video: Float[Tensor, "batch 3 time height width"]) -> Grid:
+    def grid_of(self, video: Float[Tensor, "batch values time height width"]) -> Grid:
         """Time steps, rows and columns of tokens for clips of this size.
 
         Raises:

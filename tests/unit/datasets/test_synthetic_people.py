@@ -24,7 +24,7 @@ def test_the_same_arguments_give_the_same_pictures() -> None:
 @pytest.mark.parametrize("label", list(PROCEDURES))
 def test_the_person_is_in_the_picture_and_moves(label: str) -> None:
     scene = draw_scene(0, 0, label, "train", [])
-    camera, _ = synthetic_people._draw_camera(np.random.default_rng((scene.seed, 0)), scene, 160, 120)
+    camera, _ = synthetic_people.draw_camera(np.random.default_rng((scene.seed, 0)), scene, 160, 120)
     points, depth = camera.project(scene.joints_m.reshape(-1, 3))
     inside = (points >= -8).all(axis=1) & (points[:, 0] < 168) & (points[:, 1] < 128)
     assert depth.min() > 0.3

@@ -30,7 +30,7 @@ class PrivateBatch:
     """Clips of a step.
 
     Attributes:
-        video: RGB from 0 to 1.
+        video: RGB from 0 to 1, or features of tubelets where a network has looked already (`LookedAt`).
         actions: Which action each shows.
         private: 1, 0 or NaN for unknown.
         ids: Names of the clips; views of one clip share theirs.
@@ -39,7 +39,7 @@ class PrivateBatch:
         failures: Clips that are missing because they cannot be read.
     """
 
-    video: Float32[Tensor, "batch 3 time height width"]
+    video: Float32[Tensor, "batch values time height width"]
     actions: Int64[Tensor, " batch"]
     private: Float32[Tensor, "batch attributes"]
     ids: tuple[str, ...]
@@ -159,7 +159,7 @@ class MemorySource:
 
         def batch_at(step: int) -> PrivateBatch:
             rows = step_generator(seed, step).integers(0, len(clips), batch_size)
-            return batch_of(clips, rows[own], progress=step / num_steps)
+            return self._batch("train", rows[own], progress=step / num_steps)
 
         return nullcontext(batch_at)
 
@@ -168,7 +168,10 @@ class MemorySource:
         del num_views
         clips = self.splits[split]
         for start in range(0, len(clips), batch_size):
-            yield batch_of(clips, np.arange(start, min(start + batch_size, len(clips))))
+            yield self._batch(split, np.arange(start, min(start + batch_size, len(clips))))
+
+    def _batch(self, split: Split, rows: Int64[np.ndarray, " batch"], *, progress: float = 0.0) -> PrivateBatch:
+        return batch_of(self.splits[split], rows, progress=progress)
 
     def hidden(self, hide: Hide) -> MemorySource:
         """The clips hidden once, in bytes as they would be published."""

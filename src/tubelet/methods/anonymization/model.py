@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from tubelet.configs import from_json, to_json
 from tubelet.errors import WeightsError
+from tubelet.methods.anonymization.image_stem import TUBELET, FeatureEmbedding, ImageFeatures
 from tubelet.methods.anonymization.losses import reverse_gradient
 from tubelet.methods.anonymization.masks import masked, pixel_mask
 from tubelet.methods.anonymization.pruning import ContrastPruning, PruningConfig, kept_places
@@ -27,6 +28,7 @@ from tubelet.models.vit import VideoViT
 from tubelet.training.weights_files import load_weights, save_weights
 
 PrivacyMode = Literal["grl", "coop"]
+Stem = Literal["pixels", "lite0"]
 MODEL_SCHEMA = "tubelet.anonymizer/1"
 MODEL_FILE = "model.safetensors"
 _MIDDLE_GREY = 0.4
@@ -44,6 +46,8 @@ class VitShape:
         depth: Blocks.
         num_heads: Heads.
         dropout, attention_dropout, drop_path: In training.
+        stem: What tokens are made from: "pixels", or "lite0" for features of a network trained on pictures, which stay
+            as they are; see `ImageFeatures`.
     """
 
     num_frames: int = 16
@@ -55,6 +59,11 @@ class VitShape:
     dropout: float = 0.2
     attention_dropout: float = 0.1
     drop_path: float = 0.2
+    stem: Stem = "pixels"
+
+    def __post_init__(self) -> None:
+        if self.stem == "lite0" and self.tubelet != TUBELET:
+            raise ValueError(f"tubelet is {self.tubelet}; the stem lite0 has features of {TUBELET} alone")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,9 +99,14 @@ class DualTokenViT(nn.Module):
         if num_attributes < 1:
             raise ValueError(f"num_attributes is {num_attributes}; allowed: 1 or more")
         self.shape = shape
+        sizes = asdict(shape)
+        self.image = ImageFeatures() if sizes.pop("stem") == "lite0" else None
+        if self.image is not None:  # the transformer's clips are of features, one for each tubelet
+            steps, side = shape.num_frames // TUBELET[0], shape.size_px // TUBELET[1]
+            sizes |= {"num_frames": steps, "size_px": side, "tubelet": (1, 1, 1)}
         self.vit = VideoViT(
             num_actions,
-            **asdict(shape),
+            **sizes,
             num_cls_tokens=2,
             positions="learned",
             qkv_bias="all",
@@ -104,10 +118,29 @@ class DualTokenViT(nn.Module):
         nn.init.zeros_(self.privacy_head.bias)
         # Clips are not normalised here.
         spread_weights(self.vit, grey=_MIDDLE_GREY)
+        if self.image is not None:
+            self.vit.patch_embed = FeatureEmbedding(shape.channels)  # type: ignore[assignment]
+
+    def seen(self, video: Float[Tensor, "clips values time height width"]) -> Float[Tensor, "clips values2 t h w"]:
+        """What the transformer takes: the clips, or their features; features go through as they are.
+
+        Raises:
+            ValueError: The clips cannot be cut into tubelets.
+        """
+        if self.image is None or video.shape[1] != 3:
+            return video
+        if any(size % part for size, part in zip(video.shape[2:], TUBELET, strict=True)):
+            raise ValueError(f"clips of {tuple(video.shape[2:])} cannot be cut into tubelets of {TUBELET}")
+        found: Tensor = self.image(video)
+        return found
+
+    def own_state(self) -> dict[str, Tensor]:
+        """What was trained; the stem's weights are those that were published."""
+        return {name: value for name, value in self.state_dict().items() if not name.startswith("image.")}
 
     def forward(
         self,
-        video: Float[Tensor, "clips 3 time height width"],
+        video: Float[Tensor, "clips values time height width"],
         pruning: PruningConfig,
         *,
         reversal: float | None = None,
@@ -115,13 +148,14 @@ class DualTokenViT(nn.Module):
         """Logits of both, and what was kept.
 
         Args:
-            video: From 0 to 1.
+            video: From 0 to 1, or features of `seen`.
             pruning: Where and how much is removed.
             reversal: Weight of the reversed gradient of the attributes; None lets the gradient through as it is.
 
         Raises:
             ValueError: The clips cannot be cut into tubelets, or the pruning does not fit the network.
         """
+        video = self.seen(video)
         grid = self.vit.grid_of(video)
         reduction = ContrastPruning(grid, pruning, depth=len(self.vit.blocks))
         encoded = self.vit.encode(video, reduction=reduction)
@@ -210,7 +244,7 @@ class Anonymizer:
             "pruning": to_json(self.pruning),
             **self.facts,
         }
-        save_weights(path, self.network.state_dict(), {"card": json.dumps(card, sort_keys=True)})
+        save_weights(path, self.network.own_state(), {"card": json.dumps(card, sort_keys=True)})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Anonymizer:
@@ -229,7 +263,7 @@ class Anonymizer:
                 "`tubelet train anonymization:RECIPE` writes it"
             )
         network = DualTokenViT(card["num_actions"], card["num_attributes"], from_json(VitShape, card["shape"]))
-        own = network.state_dict()
+        own = network.own_state()
         wrong = [name for name in own if name not in tensors or tensors[name].shape != own[name].shape]
         if wrong or len(own) != len(tensors):
             found = tuple(tensors[wrong[0]].shape) if wrong and wrong[0] in tensors else "nothing"
@@ -237,7 +271,7 @@ class Anonymizer:
                 f"{file}: does not fit what it says of itself: {wrong[0] if wrong else 'further tensors'} has {found}, "
                 f"{tuple(own[wrong[0]].shape) if wrong else 'none'} is needed; train it anew"
             )
-        network.load_state_dict(tensors)
+        network.load_state_dict(tensors, strict=network.image is None)
         known = ("schema", "num_actions", "num_attributes", "shape", "pruning")
         facts = {name: value for name, value in card.items() if name not in known}
         return cls(network, from_json(PruningConfig, card["pruning"]), facts)

@@ -37,6 +37,23 @@ class GlyphData:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PeopleData:
+    """Clips of drawn people, in memory.
+
+    Attributes:
+        num_train, num_val, num_test: Clips of each split.
+        seed: Of the set, apart from that of the training.
+        fps: Pictures a second.
+    """
+
+    num_train: int = 5280
+    num_val: int = 440
+    num_test: int = 880
+    seed: int = 0
+    fps: float = 6.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class VideoData:
     """Labelled videos with private attributes.
 
@@ -149,7 +166,7 @@ class AnonymizationConfig:
     """
 
     seed: int = 42
-    data: GlyphData | VideoData = field(default_factory=VideoData)
+    data: GlyphData | PeopleData | VideoData = field(default_factory=VideoData)
     shape: VitShape = field(default_factory=VitShape)
     image_weights: str | None = None
     num_warm_steps: int = 0
@@ -186,6 +203,8 @@ RANDOM_START = "random numbers"
 
 def start_of(config: AnonymizationConfig) -> str:
     """What the anonymiser's network starts from, in words."""
+    if config.shape.stem == "lite0":
+        return f"features of EfficientNet-lite0 (ImageNet) and a warm start of {config.num_warm_steps} steps"
     if config.image_weights is not None:
         return f"image weights {Path(config.image_weights).name}"
     return f"a warm start of {config.num_warm_steps} steps" if config.num_warm_steps else RANDOM_START
@@ -260,6 +279,24 @@ def glyphs() -> AnonymizationConfig:
             num_views=1,
         ),
         num_threads=1,
+    )
+
+
+def people() -> AnonymizationConfig:
+    """The network that ships: actions of drawn people are kept, skin and clothes hidden; from ImageNet features."""
+    base = glyphs()
+    shape = replace(base.shape, size_px=128, tubelet=(2, 16, 16), channels=64, depth=3, stem="lite0")
+    return replace(
+        base,
+        data=PeopleData(),
+        shape=shape,
+        pruning=replace(base.pruning, blocks=(1, 2)),
+        num_warm_steps=900,
+        num_steps=400,
+        batch_size=16,
+        action_weight=0.25,
+        optimizer=replace(base.optimizer, lr=2e-3),
+        attack=replace(base.attack, num_steps=600),
     )
 
 

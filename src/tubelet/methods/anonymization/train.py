@@ -13,13 +13,15 @@ from torch import Tensor, nn
 from tubelet.configs import to_json
 from tubelet.datasets.order import Share
 from tubelet.errors import ConfigError
-from tubelet.methods.anonymization.data import ClipSource, PrivateBatch, check_private
+from tubelet.methods.anonymization.data import ClipSource, MemorySource, PrivateBatch, check_private
+from tubelet.methods.anonymization.looked_at import LookedAt
 from tubelet.methods.anonymization.losses import dual_loss, reversal_weight
 from tubelet.methods.anonymization.model import MODEL_FILE, Anonymizer, DualTokenViT
 from tubelet.methods.anonymization.opening import open_source
 from tubelet.methods.anonymization.recipes import (
     RANDOM_START,
     AnonymizationConfig,
+    PeopleData,
     VideoData,
     random_start_warning,
     start_of,
@@ -27,7 +29,7 @@ from tubelet.methods.anonymization.recipes import (
 from tubelet.methods.anonymization.warm import warm_start
 from tubelet.metrics.classification import mean_average_precision, top_k
 from tubelet.models.vit_weights import load_vit_weights
-from tubelet.runs import RunDirectory, installed_versions
+from tubelet.runs import Progress, RunDirectory, installed_versions
 from tubelet.training.batch_checks import check_labels
 from tubelet.training.distributed import ALONE, World, joined, seed_rank
 from tubelet.training.loop import LoopConfig, fit
@@ -102,6 +104,7 @@ def train_anonymizer(
     if config.image_weights is not None:
         load_vit_weights(network.vit, config.image_weights, head="keep")
     network.to(device)
+    source = _looked_at(network, source)
     if config.num_warm_steps:
         warm_start(
             network,
@@ -112,6 +115,7 @@ def train_anonymizer(
             batch_size=config.batch_size,
             optimizer=config.optimizer,
             seed=config.seed,
+            action_weight=config.action_weight,
             world=world,
         )
     if world.size > 1:  # after the warm start, at whose end all processes draw the same heads
@@ -146,6 +150,19 @@ def train_anonymizer(
     return Anonymizer(trained.cpu(), config.pruning, _facts(config, source))
 
 
+def _looked_at(network: DualTokenViT, source: ClipSource) -> ClipSource:
+    """Clips in memory as what the network's fixed stem sees of them; other clips, or without a stem, as they are."""
+    if network.image is None or not isinstance(source, MemorySource):
+        return source
+    device = next(network.parameters()).device
+    with Progress() as progress:
+        num_clips = sum(len(source.labels(split).ids) for split in ("train", "val"))
+        line = progress.add("looking at clips", num_clips, "clips")
+        looked = LookedAt(source, lambda video: network.seen(video.to(device)).cpu(), on_clips=line.advance)
+        line.finish()
+    return looked
+
+
 def _facts(config: AnonymizationConfig, source: ClipSource) -> dict[str, Any]:
     """What else is known of the model; `step_s` is the time from one frame to the next of its clips."""
     return {
@@ -155,9 +172,16 @@ def _facts(config: AnonymizationConfig, source: ClipSource) -> dict[str, Any]:
         "config": to_json(config),
         "data": source.name,
         "versions": installed_versions(),
-        "step_s": config.data.stride / 25.0 if isinstance(config.data, VideoData) else 1 / 15,
+        "step_s": _step_s(config),
         "licence": "of its training clips" if isinstance(config.data, VideoData) else "Apache-2.0",
     }
+
+
+def _step_s(config: AnonymizationConfig) -> float:
+    """Time from one frame to the next."""
+    if isinstance(config.data, VideoData):
+        return config.data.stride / 25.0
+    return 1 / config.data.fps if isinstance(config.data, PeopleData) else 1 / 15
 
 
 def _loss(model: nn.Module, batch: PrivateBatch, config: AnonymizationConfig) -> Mapping[str, Tensor]:

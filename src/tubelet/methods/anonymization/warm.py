@@ -31,9 +31,11 @@ class _OneToken(nn.Module):
     def __init__(self, network: DualTokenViT, pruning: PruningConfig) -> None:
         super().__init__()
         self.vit, self.privacy_head = network.vit, network.privacy_head
+        self.seen = network.seen
         self.pruning = replace(pruning, keep=1.0)
 
     def forward(self, video: Tensor) -> tuple[Tensor, Tensor]:
+        video = self.seen(video)
         reduction = ContrastPruning(self.vit.grid_of(video), self.pruning, depth=len(self.vit.blocks))
         pooled = self.vit.encode(video, reduction=reduction).pooled
         return self.vit.head(pooled), self.privacy_head(pooled)
@@ -49,6 +51,7 @@ def warm_start(
     batch_size: int,
     optimizer: OptimizerConfig,
     seed: int,
+    action_weight: float = 1.0,
     world: World = ALONE,
 ) -> None:
     """Train the transformer to read actions and attributes by one token, then copy that token over the other.
@@ -65,6 +68,7 @@ def warm_start(
         batch_size: Clips of a step.
         optimizer: Of the training.
         seed: Of batches.
+        action_weight: Of the action's loss.
         world: The processes of this training.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +85,7 @@ def warm_start(
             one,
             adamw(one, lr=optimizer.lr, weight_decay=optimizer.weight_decay),
             batch_at=batch_at,
-            compute_loss=lambda model, batch: _loss(model, batch, device),
+            compute_loss=lambda model, batch: _loss(model, batch, device, action_weight),
             lr_factor=lambda step: cosine(
                 step,
                 num_steps=num_steps,
@@ -101,6 +105,6 @@ def warm_start(
     network.train()
 
 
-def _loss(model: nn.Module, batch: PrivateBatch, device: torch.device) -> Mapping[str, Tensor]:
+def _loss(model: nn.Module, batch: PrivateBatch, device: torch.device, action_weight: float) -> Mapping[str, Tensor]:
     actions, private = model(batch.video.to(device))
-    return dual_loss(actions, private, batch.actions.to(device), batch.private.to(device))
+    return dual_loss(actions, private, batch.actions.to(device), batch.private.to(device), action_weight=action_weight)
