@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from report_tables import load, table
+from report_tables import load, share, table
 
 
 def vit_speed() -> str:
@@ -76,9 +77,37 @@ def train_memory() -> str:
     return table(["", *names.values()], rows)
 
 
+def token_budget() -> str:
+    """What a video transformer gains and loses on a budget of tokens."""
+    report = load("token_budget")
+    forward, recognized, accuracy = (report.get(part, {}) for part in ("forward", "recognize", "accuracy"))
+    columns: dict[str, dict[str, str]] = {}
+    for name, budgets in forward.items():
+        network = {"vit_small": "ViT-S", "vit_base": "ViT-B"}.get(name, name)
+        columns[f"{network}, times as fast"] = {budget: _times(each) for budget, each in budgets.items()}
+        columns[f"{network}, by operations"] = {budget: f"{each['limit']:.2f}" for budget, each in budgets.items()}
+    if recognized:
+        columns["`recognize`, times as fast"] = {
+            budget: f"{each['speed']:.2f}" for budget, each in recognized["budgets"].items()
+        }
+    if accuracy:
+        columns["right, of the test clips"] = {budget: share(each) for budget, each in accuracy["budgets"].items()}
+    rows = [[budget, *(column[budget] for column in columns.values())] for budget in next(iter(forward.values()))]
+    size = report["input"]
+    head = f"Clips of {size['frames']} x {size['size_px']} px, one thread, processor time, "
+    head += f"median of {report['rounds']} rounds; in brackets the rounds."
+    return f"{head}\n\n" + table(["budget", *columns], rows)
+
+
+def _times(each: dict[str, Any]) -> str:
+    low, high = each["speed_low"], each["speed_high"]
+    return f"{each['speed']:.2f}" + (f" ({low:.2f} to {high:.2f})" if low != high else "")
+
+
 RENDERERS: dict[str, Callable[[], str]] = {
     "vit_speed": vit_speed,
     "loader_speed": loader_speed,
     "many_views": many_views,
     "train_memory": train_memory,
+    "token_budget": token_budget,
 }
