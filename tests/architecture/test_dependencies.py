@@ -92,7 +92,7 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None
     extras = {name: _import_names(lines) for name, lines in project["optional-dependencies"].items()}
     imported = _imported()
 
-    optional = set().union(*(extras[name] for name in ("hub", "lora", "tensorboard", "wandb")))
+    optional = set().union(*(extras[name] for name in ("hub", "language", "lora", "tensorboard", "wandb")))
     undeclared = {name: files for name, files in imported.items() if name not in base | optional}
     assert not undeclared, "imported in src but declared neither in dependencies nor in an extra for users"
     assert base - set(imported) == set(), "declared in dependencies but imported nowhere in src"
