@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from tubelet.configs import suggestion
 from tubelet.errors import ConfigError, WeightsError
-from tubelet.methods.token_pruning.data import NeedleSource
 from tubelet.methods.token_pruning.evaluate import share_right
 from tubelet.methods.token_pruning.language import PrunedVideoLanguage
 from tubelet.methods.token_pruning.measure import answered
 from tubelet.methods.token_pruning.pruned import wrap
 from tubelet.methods.token_pruning.pruning import GROUP_METHODS, METHODS
+from tubelet.methods.token_pruning.questions import open_source
 from tubelet.methods.token_pruning.switched import require_method, with_method
 from tubelet.methods.token_pruning.train import MODEL_FILE, load
 from tubelet.models.token_merging import TokenMerging
@@ -115,13 +115,15 @@ class RunSubject(Subject):
         self.suggested = tuple(dict.fromkeys([*([own] if own != "dense" else []), "random", "prev_sim"]))
         data = self.config.data
         if sizes.questions is not None:
-            data = replace(data, num_test=min(data.num_test, sizes.questions))
-        self.source = NeedleSource(data)
+            most = sizes.questions if data.num_test is None else min(data.num_test, sizes.questions)
+            data = replace(data, num_test=most)
+        self.source = open_source(data)
         batch, _ = next(self.source.evaluation("test", batch_size=sizes.clips or 8))
         self.frames, self.lengths, self.questions = batch.frames, batch.clip_lengths, batch.questions
         self.about = (
             f"One model, trained with the method {own!r}, tested with all of them. A pass reads {len(self.lengths)} "
-            f"clips with their questions; accuracy is over {data.num_test} test questions, with 95 % intervals."
+            f"clips with their questions; accuracy is over {self.source.num_expected('test')} test questions, with "
+            "95 % intervals."
         )
         self.facts = {
             "trained_with": own,

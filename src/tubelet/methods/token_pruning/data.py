@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Bool, Float32, Int64, UInt8
 from torch import Tensor
 
 from tubelet.datasets.glyph_motion import Digits, load_digits
@@ -49,6 +50,83 @@ class QuestionBatch:
         return [choices[answer] for choices, answer in zip(self.choices, self.answers, strict=True)]
 
 
+class AskedClip(Protocol):
+    """A clip with its question; `NeedleClip` says what its parts are."""
+
+    @property
+    def frames(self) -> UInt8[np.ndarray, "time height width 3"]:
+        """RGB."""
+        ...
+
+    @property
+    def question(self) -> str:
+        """In words."""
+        ...
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """Possible answers."""
+        ...
+
+    @property
+    def answer(self) -> int:
+        """Index into them."""
+        ...
+
+    @property
+    def stratum(self) -> str:
+        """Kind of question."""
+        ...
+
+    @property
+    def digit_ids(self) -> tuple[int, ...]:
+        """What it is about, first: clips that share it are not independent."""
+        ...
+
+    def evidence_groups(self, group_px: int) -> Bool[np.ndarray, "time rows columns"]:
+        """In which groups of pixels the answer stands, where that is known."""
+        ...
+
+    def flicker_groups(self, group_px: int) -> Bool[np.ndarray, "time rows columns"]:
+        """In which groups of pixels it flickers."""
+        ...
+
+
+class QuestionSource(Protocol):
+    """What training, tests and measurements read."""
+
+    @property
+    def failures(self) -> Mapping[str, str]:
+        """Why questions could not be asked, by id."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """What the set is called."""
+        ...
+
+    @property
+    def strata(self) -> Sequence[str]:
+        """Kinds of questions."""
+        ...
+
+    def fingerprint(self) -> str:
+        """All that the clips follow from."""
+        ...
+
+    def num_expected(self, split: Split) -> int:
+        """Questions of a split that are to be asked."""
+        ...
+
+    def training_batch(self, step: int, *, batch_size: int, seed: int) -> QuestionBatch:
+        """Clips of a step."""
+        ...
+
+    def evaluation(self, split: Split, *, batch_size: int) -> Iterator[tuple[QuestionBatch, Sequence[Any]]]:
+        """All clips of a split in order, with what is known of them, each an `AskedClip`."""
+        ...
+
+
 class NeedleSource:
     """Needle questions.
 
@@ -59,11 +137,21 @@ class NeedleSource:
     def __init__(self, data: NeedleData) -> None:
         self.data = data
         self.digits = _digits()
+        self.failures: dict[str, str] = {}
 
     @property
     def name(self) -> str:
         """What the set is called."""
         return f"needle questions ({', '.join(self.data.strata)})"
+
+    @property
+    def strata(self) -> tuple[str, ...]:
+        """Kinds of questions."""
+        return self.data.strata
+
+    def num_expected(self, split: Split) -> int:
+        """Clips of a split."""
+        return self.data.num_val if split == "val" else self.data.num_test
 
     def fingerprint(self) -> str:
         """All that the clips follow from."""
@@ -84,7 +172,7 @@ class NeedleSource:
 
     def evaluation(self, split: Split, *, batch_size: int) -> Iterator[tuple[QuestionBatch, list[NeedleClip]]]:
         """All clips of a split in order, with what is known of them."""
-        total = self.data.num_val if split == "val" else self.data.num_test
+        total = self.num_expected(split)
         for first in range(0, total, batch_size):
             clips = self.clips(split, range(first, min(first + batch_size, total)))
             yield batch_of(clips, first=first, step=first // batch_size), clips
@@ -95,7 +183,7 @@ def _digits() -> Digits:
     return load_digits()
 
 
-def batch_of(clips: Sequence[NeedleClip], *, first: int = 0, step: int = 0) -> QuestionBatch:
+def batch_of(clips: Sequence[AskedClip], *, first: int = 0, step: int = 0) -> QuestionBatch:
     """Clips as the model takes them."""
     frames = np.concatenate([clip.frames for clip in clips])
     scaled = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255

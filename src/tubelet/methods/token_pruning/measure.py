@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 
 from tubelet.datasets.labelled import Split
-from tubelet.methods.token_pruning.data import NeedleSource
+from tubelet.methods.token_pruning.data import QuestionSource
 from tubelet.methods.token_pruning.language import PrunedVideoLanguage
 
 _BATCH = 50
@@ -22,7 +22,7 @@ class Answered:
     Attributes:
         right: Whether each answer was right.
         strata: Kind of each question.
-        digit_ids: The digit image that each question is about: clips that share it are not independent.
+        digit_ids: The digit image, or the video, that each question is about: clips that share it are not independent.
         num_visual: Visual tokens that the language model got, of each clip.
         num_groups: Groups of each clip.
         evidence_kept: Of the groups that show what is asked for, the share that stayed; NaN without groups to remove.
@@ -58,7 +58,7 @@ class Answered:
 
 
 @torch.no_grad()
-def answered(model: PrunedVideoLanguage, source: NeedleSource, split: Split, *, remove: float) -> Answered:
+def answered(model: PrunedVideoLanguage, source: QuestionSource, split: Split, *, remove: float) -> Answered:
     """Answer all questions of a split: the choice whose words are most probable.
 
     Args:

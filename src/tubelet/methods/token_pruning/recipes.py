@@ -28,6 +28,44 @@ class NeedleData:
     style: NeedleStyle = field(default_factory=NeedleStyle)
     seed: int = 0
 
+    @property
+    def num_frames(self) -> int:
+        """Of a clip."""
+        return self.style.num_frames
+
+    @property
+    def size_px(self) -> int:
+        """Side of the frames."""
+        return self.style.size_px
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuestionData:
+    """Questions about video files.
+
+    Attributes:
+        path: File of questions, one JSON object a line; see `tubelet.datasets.video_questions`.
+        root: Where paths of videos begin; the folder of the file if empty.
+        num_frames: Of each video, at equal distances, the last one among them.
+        size_px: Side of the squares that frames are squeezed to.
+        num_val, num_test: Questions of these splits that are asked; None for all.
+    """
+
+    path: str = ""
+    root: str = ""
+    num_frames: int = 16
+    size_px: int = 48
+    num_val: int | None = None
+    num_test: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.num_frames < 2:
+            raise ValueError(f"num_frames is {self.num_frames}; allowed: 2 or more, the first and the last one")
+        for name in ("size_px", "num_val", "num_test"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} is {value}; allowed: 1 or more")
+
 
 @dataclass(frozen=True, kw_only=True)
 class VideoLanguageShape:
@@ -66,7 +104,7 @@ class TokenPruningConfig:
     """
 
     seed: int = 0
-    data: NeedleData = field(default_factory=NeedleData)
+    data: NeedleData | QuestionData = field(default_factory=NeedleData)
     shape: VideoLanguageShape = field(default_factory=VideoLanguageShape)
     pruning: PruningConfig = field(default_factory=PruningConfig)
     train_removes: tuple[float, ...] = (0.5, 0.7, 0.8)
@@ -91,10 +129,9 @@ class TokenPruningConfig:
             shares = getattr(self, name)
             if not shares or not all(0 <= share < 1 for share in shares):
                 raise ValueError(f"{name} is {shares}; allowed: one or more shares, each at least 0 and less than 1")
-        if self.data.style.size_px != self.shape.size_px:
-            raise ValueError(
-                f"data.style.size_px is {self.data.style.size_px} and shape.size_px {self.shape.size_px}; give the same"
-            )
+        if self.data.size_px != self.shape.size_px:
+            name = "data.style.size_px" if isinstance(self.data, NeedleData) else "data.size_px"
+            raise ValueError(f"{name} is {self.data.size_px} and shape.size_px {self.shape.size_px}; give the same")
 
 
 def needle_qa() -> TokenPruningConfig:
@@ -114,3 +151,17 @@ def needle_qa_random() -> TokenPruningConfig:
     """As `needle_qa`, with random groups removed."""
     config = needle_qa()
     return replace(config, pruning=replace(config.pruning, method="random"))
+
+
+def video_questions() -> TokenPruningConfig:
+    """Questions about your own videos, with choices: a small model from random weights, for trying things out.
+
+    Source: STTS (arXiv:2603.18004) for frames of 9 patches to a group; the sizes are for a CPU.
+    """
+    return TokenPruningConfig(
+        data=QuestionData(),
+        shape=VideoLanguageShape(size_px=48, patch_px=4, pool=3, channels=96, depth=6, lm_width=128, lm_depth=4),
+        pruning=PruningConfig(after_block=1, pool=3),
+        train_removes=(0.5,),
+        test_removes=(0.0, 0.3, 0.5, 0.7),
+    )

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from tubelet.configs import from_json, to_json
 from tubelet.errors import WeightsError
-from tubelet.methods.token_pruning.data import TEXT, NeedleSource, QuestionBatch
+from tubelet.methods.token_pruning.data import TEXT, QuestionBatch, QuestionSource
 from tubelet.methods.token_pruning.language import PrunedVideoLanguage
 from tubelet.methods.token_pruning.measure import answered
+from tubelet.methods.token_pruning.questions import open_source
 from tubelet.methods.token_pruning.recipes import TokenPruningConfig
 from tubelet.models.video_language import tiny_video_language
 from tubelet.runs import RunDirectory, installed_versions
@@ -57,7 +58,7 @@ def train_model(config: TokenPruningConfig, run: RunDirectory) -> PrunedVideoLan
     device = find_device(config.device)
     seed_everything(config.seed, num_threads=config.num_threads, deterministic=device.type == "cpu")
     model = build(config).to(device)
-    source = NeedleSource(config.data)
+    source = open_source(config.data)
     trained = fit(
         model,
         adamw(model, lr=config.optimizer.lr, weight_decay=config.optimizer.weight_decay),
@@ -78,6 +79,8 @@ def train_model(config: TokenPruningConfig, run: RunDirectory) -> PrunedVideoLan
             every=config.validate_every or max(1, config.num_steps // 5), metric="accuracy", goal="max"
         ),
     )
+    if source.failures:
+        run.log(unreadable=dict(source.failures))
     if not isinstance(trained, PrunedVideoLanguage):
         raise TypeError(f"training returned {type(trained).__name__}; PrunedVideoLanguage expected")
     return trained.cpu()
@@ -87,10 +90,12 @@ def check(config: TokenPruningConfig) -> None:
     """See that a training can begin.
 
     Raises:
-        ConfigError: The device is absent.
+        ConfigError: The device is absent, or no questions are named.
+        DatasetError: Questions cannot be read.
     """
     find_device(config.device)
     build(config)
+    open_source(config.data)
 
 
 def build(config: TokenPruningConfig) -> PrunedVideoLanguage:
@@ -102,7 +107,7 @@ def build(config: TokenPruningConfig) -> PrunedVideoLanguage:
     shape = config.shape
     model = tiny_video_language(
         TEXT,
-        num_frames=config.data.style.num_frames,
+        num_frames=config.data.num_frames,
         size_px=shape.size_px,
         patch_px=shape.patch_px,
         pool=shape.pool,
@@ -157,7 +162,7 @@ def _loss(network: nn.Module, batch: QuestionBatch, config: TokenPruningConfig) 
     return {"loss": answer + config.pruning.aux_weight * auxiliary, "answer": answer, "temporal": auxiliary}
 
 
-def _validate(network: nn.Module, config: TokenPruningConfig, source: NeedleSource) -> Mapping[str, float]:
+def _validate(network: nn.Module, config: TokenPruningConfig, source: QuestionSource) -> Mapping[str, float]:
     """Mean accuracy over the shares of the training."""
     if not isinstance(network, PrunedVideoLanguage):
         raise TypeError(f"{type(network).__name__} is no PrunedVideoLanguage")
