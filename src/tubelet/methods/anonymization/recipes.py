@@ -283,7 +283,7 @@ def glyphs() -> AnonymizationConfig:
 
 
 def people() -> AnonymizationConfig:
-    """The network that ships: actions of drawn people are kept, skin and clothes hidden; from ImageNet features."""
+    """Drawn people: their actions are kept, skin and clothes hidden; from ImageNet features. Not for real footage."""
     base = glyphs()
     shape = replace(base.shape, size_px=128, tubelet=(2, 16, 16), channels=64, depth=3, stem="lite0")
     return replace(
