@@ -113,6 +113,8 @@ def pack(tokens: Tokens, keep: Bool[Tensor, "frames places"], *, backend: Backen
     Source: STTS (arXiv:2603.18004), packing; `refill` as its code does.
     """
     chosen = choose_backend(backend, tokens.values.device, tokens.values.dtype)
+    if backend == "auto" and chosen == "padded":
+        chosen = "packed_mask"  # where frames may be packed into rows, that is quicker: the first frame stays whole
     counts = keep.sum(1).tolist()  # the one copy to the host
     if chosen == "packed_mask":
         return _in_bins(tokens, keep, counts, refill=refill)
