@@ -221,4 +221,4 @@ def test_thousands_of_lines_open_in_a_moment(tmp_path: Path) -> None:
     path = csv_file(tmp_path, "path,label,start_s,end_s,split,group\n" + rows)
     start = time.process_time()
     assert len(read_manifest(path)) == 4_000
-    assert time.process_time() - start < 2  # 0.2 s; the rest is for a busy machine and checked annotations
+    assert time.process_time() - start < 10  # 0.2 s; the rest is for a busy machine, checked annotations and coverage
