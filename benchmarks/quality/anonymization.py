@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from anonymization_summary import Arms, write
+from anonymization_summary import Arms, commit_now, write
 
 from tubelet.configs import to_json
 from tubelet.datasets.glyph_motion import GlyphStyle
@@ -44,7 +44,7 @@ from tubelet.methods.anonymization.pruning import Mixing, Temporal
 from tubelet.methods.anonymization.recipes import STYLE, AnonymizationConfig, GlyphData, glyphs
 from tubelet.methods.anonymization.train import train_anonymizer
 from tubelet.methods.anonymization.warm import warm_start
-from tubelet.runs import Progress, RunDirectory, this_command
+from tubelet.runs import Progress, RunDirectory
 from tubelet.training.seed import seed_everything
 from tubelet.training.weights_files import save_weights
 
@@ -72,6 +72,7 @@ TRAINED: dict[str, tuple[PrivacyMode, float, Mixing]] = {
     "grl_0.5_place": ("grl", 0.5, "place"),
     "coop_1_place": ("coop", 1.0, "place"),
 }
+E1_ARMS = ("random", *TRAINED)
 CURVE_KEEPS, CURVE_WEIGHTS = (0.3, 0.5, 0.7, 0.9), (0.0, 0.25, 0.5, 1.0, 2.0)
 TRAINED |= {f"grl_{weight:g}": ("grl", weight, "all") for weight in CURVE_WEIGHTS[1:]}
 TRAINED |= {f"coop_{weight:g}_place": ("coop", weight, "place") for weight in CURVE_WEIGHTS[1:]}
@@ -231,6 +232,7 @@ def do(job: Job, work: Path) -> dict[str, Any]:
     scores = attacked.private_scores[found.strongest]
     return {
         "key": job.key,
+        "commit": commit_now(),
         **{name: metric.value for name, metric in found.metrics().items()},
         **masks,
         "strongest": found.strongest,
@@ -271,7 +273,7 @@ def jobs_of(experiment: str) -> Iterator[Job]:
     if experiment == "E1":
         for keep in KEEPS:
             for seed in range(NUM_SEEDS):
-                for arm in ("random", *TRAINED):
+                for arm in E1_ARMS:
                     if keep == KEEPS[0] or arm in AT_ALL_KEEPS:
                         yield from (Job(arm, temporal, keep, seed, STYLE) for temporal in both)
         for arm in ("raw", "downsample2", "downsample4", "blur3", "blur7"):
@@ -345,6 +347,8 @@ def main() -> None:
             note(journal, done, future.result())
             line.advance()
     known = {job.set_name: job for name in EXPERIMENTS for job in jobs_of(name)}
+    keys = {job.key for name in EXPERIMENTS for job in jobs_of(name)}
+    done = {key: row for key, row in done.items() if key in keys}  # not what earlier versions of this script did
     sets = {
         name: attacked_of(known[name]).splits["test"] for name in {row["key"].split("|")[0] for row in done.values()}
     }
@@ -354,7 +358,13 @@ def main() -> None:
         {name: clips.private for name, clips in sets.items()},
     )
     settings = {"style": to_json(STYLE), "config": to_json(config_of(STYLE, 0)), "warm_steps": WARM_STEPS}
-    write(arms, options.report, this_command(), settings, options.commit)
+    write(
+        arms,
+        options.report,
+        f"python benchmarks/quality/anonymization.py {' '.join(EXPERIMENTS)}",
+        settings,
+        options.commit,
+    )
     print(f"{len(done)} arms in {journal}; report: {options.report}")
 
 

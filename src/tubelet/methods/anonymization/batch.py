@@ -203,7 +203,7 @@ def _measured(
         left = measure_leftover(
             Path(source.name), applied.video_path, lookers=networks.lookers, detector=arguments.detector
         )
-    except TubeletError as error:
+    except (TubeletError, OSError, ValueError) as error:  # the next videos are hidden all the same
         warn(f"{source.label}: hidden, but what is left could not be measured: {error}")
         return Shown(applied=applied, left={}, why_not=str(error))
     return Shown(applied=applied, left=left)
