@@ -91,7 +91,7 @@ def config_of(job: Job, num_steps: int) -> TokenPruningConfig:
     return replace(
         base,
         seed=job.seed,
-        pruning=replace(base.pruning, **changes, **({"remove": 0.0} if is_dense else {})),
+        pruning=replace(base.pruning, seed=job.seed, **changes, **({"remove": 0.0} if is_dense else {})),
         train_removes=(0.0,) if is_dense else REMOVES,
         num_steps=num_steps,
         validate_every=num_steps,  # one validation, at the end: the last weights count for every arm

@@ -85,13 +85,10 @@ def case_of(
     rows = {}
     for method in calls:
         if method != "dense":
-            speedup, limit = medians["dense"] / medians[method], operations["dense"] / operations[method]
-            rows[method] = {
-                "speedup": speedup,
-                "limit": limit,
-                "share_of_limit": speedup / limit,
-                "rounds": [dense / own for dense, own in zip(seconds["dense"], seconds[method], strict=True)],
-            }
+            # Of ratios in the same round, so that what else the machine does falls on both.
+            ratios = [dense / own for dense, own in zip(seconds["dense"], seconds[method], strict=True)]
+            speedup, limit = statistics.median(ratios), operations["dense"] / operations[method]
+            rows[method] = {"speedup": speedup, "limit": limit, "share_of_limit": speedup / limit, "rounds": ratios}
     return {
         "name": name,
         "median_ms": {method: 1000 * value for method, value in medians.items()},
@@ -214,7 +211,9 @@ def claims_of(cases: list[dict[str, Any]], plan_ms: float) -> list[Claim]:
             speedups[-1] - speedups[0],
             "",
             holds=speedups == sorted(speedups),
-            note="Speedups: " + ", ".join(f"{value:.2f}" for value in speedups) + ".",
+            note="Speedups: "
+            + ", ".join(f"{value:.2f}" for value in speedups)
+            + ". Rounds differ by more than that on this noisy machine; operations allow 1.55 to 1.66.",
         ),
         claim(
             "E5-overhead",

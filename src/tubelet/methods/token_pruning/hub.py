@@ -52,7 +52,7 @@ class PrunedHubOutput:
         loss: Of the language model; None without labels. Add `PruningConfig.aux_weight` times `aux_loss` to train.
         aux_loss: The temporal loss, before its weight; None without a scorer.
         keep: Which groups of each clip stay; empty where no video was read or no groups were looked for.
-        scores: Of each clip's groups; empty where there are none.
+        scores: Of each clip's groups, None for clips of which nothing may go and nothing was scored.
         input_ids: The shortened prompts; those given where nothing was left out.
         there: Which of their tokens are no padding; None where nothing was left out.
         output: All that the model of transformers gave.
@@ -62,7 +62,7 @@ class PrunedHubOutput:
     loss: Float[Tensor, ""] | None
     aux_loss: Float[Tensor, ""] | None = None
     keep: tuple[Bool[Tensor, "_ _"], ...] = ()
-    scores: tuple[Float[Tensor, "_ _"], ...] = ()
+    scores: tuple[Float[Tensor, "_ _"] | None, ...] = ()
     input_ids: Int64[Tensor, "batch _"] | None = None
     there: Bool[Tensor, "batch _"] | None = None
     output: Any = None
@@ -175,7 +175,7 @@ class PrunedHubVideoLanguage(nn.Module):
             loss=output.loss,
             aux_loss=seen.aux_loss(),
             keep=tuple(seen.keep[clip] for clip in range(len(seen.keep))),
-            scores=tuple(seen.scores[clip] for clip in range(len(seen.scores))),
+            scores=tuple(seen.scores.get(clip) for clip in range(len(seen.keep))),
             input_ids=arguments["input_ids"],
             there=prompt.there,
             output=output,

@@ -169,8 +169,8 @@ class RemembersPruning(nn.Module):
 class GroupPruning(TokenReduction):
     """One forward pass of pruning; what it found is in the tokens' notes.
 
-    Notes: `keep`, which groups stay (frames, groups); `scores`, where groups were scored (frames, groups); `aux_loss`
-    and its `target`, where a scorer is there; `keep_all`, where the language model is to get all groups all the same.
+    Notes: `keep`, which groups stay (frames, groups); `scores`, where groups were scored (frames, groups); `aux_loss`,
+    where a scorer is there; `keep_all`, where the language model is to get all groups all the same.
 
     Args:
         config: What is removed and how.

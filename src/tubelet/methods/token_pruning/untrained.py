@@ -41,7 +41,7 @@ def changed_from_reference(
     at = 0
     for length in lengths.tolist():
         clip = patches[at : at + length]
-        needed = math.floor(remove * length)
+        needed = math.ceil(remove * length - 1e-9)
         found = _one_clip(clip, groups, threshold)
         for step in range(1, 6):
             if int((found[:, 0] < PROTECTED).sum()) >= needed:

@@ -243,8 +243,10 @@ def test_differences_between_arms_are_paired_by_seed_and_clip(summary: ModuleTyp
     # Draws hold one digit twice or both: the first differs by 1, the second by 0; each alone is ranked as both are.
     assert found["top1"][1:] == pytest.approx([0.0, 1.0])
     assert found["private_cmap"][1] <= found["private_cmap"][0] <= found["private_cmap"][2]
-    assert summary._chosen_on(arms) == "test"  # what older rows did
+    pair = arms.pairs("apart", "good", "poor", "0.5")
+    assert "stronger on test clips" in summary._note(pair, 2)  # what older rows did
     arms.rows["apart", "good", "0.5"][0]["strongest_chosen_on"] = "validation"
-    assert summary._chosen_on(arms) == "validation or test"
+    assert "stronger on test or validation clips" in summary._note(pair, 2)
+    assert "as there is one seed" in summary._note(pair, 1)
     same = arms.difference("apart", "poor", "poor", "0.5")
     assert same == {"top1": [0.0, 0.0, 0.0], "private_cmap": [0.0, 0.0, 0.0]}
