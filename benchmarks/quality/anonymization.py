@@ -12,8 +12,6 @@ benchmarks/reports/anonymization.json and the entries of benchmarks/claims/anony
 from __future__ import annotations
 
 import argparse
-import json
-import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -23,10 +21,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from anonymization_summary import Arms, commit_now, write
+from anonymization_summary import ROOT, Arms, write
+from journal import note, read_journal
 
 from tubelet.configs import to_json
 from tubelet.datasets.glyph_motion import GlyphStyle
+from tubelet.evaluation.claims import current_commit
 from tubelet.methods.anonymization.attack import attack
 from tubelet.methods.anonymization.baselines import (
     MaskRule,
@@ -48,7 +48,6 @@ from tubelet.runs import Progress, RunDirectory
 from tubelet.training.seed import seed_everything
 from tubelet.training.weights_files import save_weights
 
-ROOT = Path(__file__).resolve().parents[2]
 REPORT = ROOT / "benchmarks" / "reports" / "anonymization.json"
 KEEPS = (0.5, 0.3)
 NUM_SEEDS = 5
@@ -232,7 +231,7 @@ def do(job: Job, work: Path) -> dict[str, Any]:
     scores = attacked.private_scores[found.strongest]
     return {
         "key": job.key,
-        "commit": commit_now(),
+        "commit": current_commit(ROOT),
         **{name: metric.value for name, metric in found.metrics().items()},
         **masks,
         "strongest": found.strongest,
@@ -340,11 +339,15 @@ def main() -> None:
         line = progress.add("arms", len(missing), "arms")
         first = [pool.submit(do, job, options.work) for job in networks.values()]
         for future in as_completed(first):
-            note(journal, done, future.result())
+            row = done[future.result()["key"]] = future.result()
+            note(journal, row)
+            show(row)
             line.advance()
         rest = [pool.submit(do, job, options.work) for job in missing if job.key not in done]
         for future in as_completed(rest):
-            note(journal, done, future.result())
+            row = done[future.result()["key"]] = future.result()
+            note(journal, row)
+            show(row)
             line.advance()
     known = {job.set_name: job for name in EXPERIMENTS for job in jobs_of(name)}
     keys = {job.key for name in EXPERIMENTS for job in jobs_of(name)}
@@ -368,24 +371,8 @@ def main() -> None:
     print(f"{len(done)} arms in {journal}; report: {options.report}")
 
 
-def read_journal(path: Path) -> list[dict[str, Any]]:
-    """What was done before."""
-    rows = []
-    for line in path.read_text().splitlines() if path.exists() else ():
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            continue  # cut off by a kill: that arm is done again
-    return rows
-
-
-def note(path: Path, done: dict[str, dict[str, Any]], row: dict[str, Any]) -> None:
-    """Append a result; it is on the disk when this returns."""
-    with open(path, "a", encoding="utf-8") as file:
-        file.write(f"\n{json.dumps(row)}\n")  # a line that a kill cut off damages no other
-        file.flush()
-        os.fsync(file.fileno())
-    done[row["key"]] = row
+def show(row: dict[str, Any]) -> None:
+    """A line for whoever watches."""
     shown = {name: row.get(name) for name in ("top1", "private_cmap", "motion_kept", "secret_kept", "union_visibility")}
     print(row["key"], {name: round(value, 3) for name, value in shown.items() if value is not None}, flush=True)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tubelet.evaluation.claims import Claim, update_claims
+from tubelet.evaluation.claims import Claim, current_commit, update_claims
 from tubelet.metrics.intervals import group_draws, group_numbers
 from tubelet.metrics.multi_label import weighted_average_precision
 from tubelet.runs import installed_versions, write_json
@@ -130,7 +129,7 @@ def write(arms: Arms, report: Path, command: str, settings: dict[str, Any], comm
         **summary(arms),
     }
     write_json(report, content)
-    claims = _claims(arms, "python benchmarks/quality/anonymization.py", report, commit or commit_now())
+    claims = _claims(arms, "python benchmarks/quality/anonymization.py", report, commit or current_commit(ROOT))
     update_claims(ROOT / "benchmarks" / "claims" / "anonymization.json", claims)
 
 
@@ -296,9 +295,3 @@ def _other_sets(arms: Arms, claim: Callable[..., None]) -> None:
 def experiment_of(claim: str) -> str:
     """Which experiment measures a claim."""
     return "again" if "again" in claim else claim.split("-")[0]
-
-
-def commit_now() -> str:
-    """Of the checkout."""
-    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
-    return done.stdout.strip()

@@ -12,8 +12,6 @@ there. Writes benchmarks/reports/token_pruning.json and benchmarks/claims/token_
 from __future__ import annotations
 
 import argparse
-import json
-import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -21,9 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from token_pruning_summary import write
+from journal import note, read_journal
+from token_pruning_summary import ROOT, write
 
 from tubelet.configs import to_json
+from tubelet.evaluation.claims import current_commit
 from tubelet.methods.token_pruning.data import NeedleSource
 from tubelet.methods.token_pruning.language import PrunedVideoLanguage
 from tubelet.methods.token_pruning.measure import Answered, answered
@@ -33,7 +33,6 @@ from tubelet.methods.token_pruning.recipes import NeedleData, TokenPruningConfig
 from tubelet.methods.token_pruning.train import MODEL_FILE, load, train
 from tubelet.runs import Progress, RunDirectory, this_command
 
-ROOT = Path(__file__).resolve().parents[2]
 REPORT = ROOT / "benchmarks" / "reports" / "token_pruning.json"
 NUM_SEEDS = 5
 REMOVES = (0.5, 0.7, 0.8)
@@ -124,7 +123,7 @@ def do(job: Job, work: Path, num_steps: int) -> dict[str, Any]:
                 tests[f"{job.arm} flashing {frames}|{remove:g}"] = row_of(
                     answered(model, sparse, "test", remove=remove)
                 )
-    return {"key": job.key, "num_steps": num_steps, "tests": tests}
+    return {"key": job.key, "commit": current_commit(ROOT), "num_steps": num_steps, "tests": tests}
 
 
 def untrained(model: PrunedVideoLanguage, method: str) -> PrunedVideoLanguage:
@@ -171,7 +170,6 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=needle_qa().num_steps, help="of every training")
     parser.add_argument("--work", type=Path, default=ROOT / "out" / "benchmarks" / "token_pruning")
     parser.add_argument("--report", type=Path, default=REPORT)
-    parser.add_argument("--commit", help="of the code that was run, where it is not that of this checkout")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     journal = options.work / "results.jsonl"
@@ -180,33 +178,15 @@ def main() -> None:
     with ProcessPoolExecutor(options.workers) as pool, Progress() as progress:
         line = progress.add("trainings", len(missing), "trainings")
         for future in as_completed([pool.submit(do, job, options.work, options.steps) for job in missing]):
-            note(journal, done, future.result())
+            row = done[future.result()["key"]] = future.result()
+            note(journal, row)
+            print(
+                row["key"], {name: f"{np.mean(test['right']):.3f}" for name, test in row["tests"].items()}, flush=True
+            )
             line.advance()
     settings = {"config": to_json(config_of(Job(arm="stts", seed=0), options.steps)), "sparse": SPARSE}
-    write(list(done.values()), options.report, this_command(), settings, options.commit)
+    write(list(done.values()), options.report, this_command(), settings)
     print(f"{len(done)} trainings in {journal}; report: {options.report}")
-
-
-def read_journal(path: Path) -> list[dict[str, Any]]:
-    """What was done before."""
-    rows = []
-    for line in path.read_text().splitlines() if path.exists() else ():
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            continue  # cut off by a kill or empty: that training is done again
-    return rows
-
-
-def note(path: Path, done: dict[str, dict[str, Any]], row: dict[str, Any]) -> None:
-    """Append a result; it is on the disk when this returns."""
-    with open(path, "a", encoding="utf-8") as file:
-        file.write(f"\n{json.dumps(row)}\n")  # a line that a kill cut off damages no other
-        file.flush()
-        os.fsync(file.fileno())
-    done[row["key"]] = row
-    shown = {name: f"{np.mean(test['right']):.3f}" for name, test in row["tests"].items()}
-    print(row["key"], shown, flush=True)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,21 @@ _NOTE = (
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Paired:
+    """One way beside another.
+
+    Attributes:
+        difference: Mean, and the ends of its interval.
+        num_seeds: That both have.
+        commits: Of the code that was run.
+    """
+
+    difference: tuple[float, float, float]
+    num_seeds: int
+    commits: str
+
+
 class Tests:
     """Results by what was tested, and seed.
 
@@ -36,11 +51,11 @@ class Tests:
         for row in rows:
             seed = int(row["key"].split("|")[1])
             for name, test in row["tests"].items():
-                self.of[name][seed] = test
+                self.of[name][seed] = {"commit": row["commit"], **test}
 
     def seeds(self, *names: str) -> list[int]:
         """Those for which all of these were tested."""
-        return sorted(set.intersection(*(set(self.of[name]) for name in names))) if names else []
+        return sorted(set.intersection(*(set(self.of.get(name, ())) for name in names)))
 
     def difference(
         self, one: str, other: str, stratum: str | None = None, field: str = "right"
@@ -101,7 +116,7 @@ def summary(tests: Tests) -> list[dict[str, Any]]:
     return table
 
 
-def write(rows: list[dict[str, Any]], report: Path, command: str, settings: dict[str, Any], commit: str | None) -> None:
+def write(rows: list[dict[str, Any]], report: Path, command: str, settings: dict[str, Any]) -> None:
     """The report and, from it, the claims."""
     tests = Tests(rows)
     write_json(
@@ -116,16 +131,17 @@ def write(rows: list[dict[str, Any]], report: Path, command: str, settings: dict
             "tests": summary(tests),
         },
     )
-    update_claims(ROOT / "benchmarks" / "claims" / "token_pruning.json", _claims(tests, report, commit or _commit()))
+    update_claims(
+        ROOT / "benchmarks" / "claims" / "token_pruning.json", _claims(tests, report, commit or current_commit(ROOT))
+    )
 
 
-def _claims(tests: Tests, report: Path, commit: str) -> list[Claim]:
+def _claims(tests: Tests, report: Path) -> list[Claim]:
     claims = []
 
-    def claim(
-        name: str, statement: str, found: tuple[float, float, float], seeds: int, *, holds: bool, factor: float = 100.0
-    ) -> None:
-        value, low, high = (round(factor * number, 3) for number in found)
+    def claim(name: str, statement: str, found: Paired, *, holds: bool, factor: float = 100.0) -> None:
+        value, low, high = (round(factor * number, 3) for number in found.difference)
+        over = ("seeds (of networks and batches) and " if found.num_seeds > 1 else "") + "digit images"
         claims.append(
             Claim(
                 id=name,
@@ -134,41 +150,48 @@ def _claims(tests: Tests, report: Path, commit: str) -> list[Claim]:
                 paper=None,
                 ours=value,
                 interval=(low, high),
-                num_seeds=seeds,
+                num_seeds=found.num_seeds,
                 holds=holds,
                 command=COMMAND,
                 report=report.relative_to(ROOT).as_posix(),
                 machine=f"{os.cpu_count()} cores, {platform.machine()}",
-                commit=commit,
-                note=_NOTE.format(over=("seeds (of networks and batches) and " if seeds > 1 else "") + "digit images"),
+                commit=found.commits,
+                note=_NOTE.format(over=over),
             )
         )
 
-    def paired(one: str, other: str, stratum: str | None = None, field: str = "right") -> Any:
+    def paired(one: str, other: str, stratum: str | None = None, field: str = "right") -> Paired | None:
         seeds = tests.seeds(one, other)
-        return (tests.difference(one, other, stratum, field), len(seeds)) if seeds else None
+        if not seeds:
+            return None
+        commits = {tests.of[name][seed]["commit"] for name in (one, other) for seed in seeds}
+        return Paired(
+            difference=tests.difference(one, other, stratum, field),
+            num_seeds=len(seeds),
+            commits=", ".join(sorted(commits)),
+        )
 
     for remove in (0.7, 0.8):
         if (found := paired(f"stts|{remove:g}", f"random|{remove:g}")) is not None:
             claim(
                 f"E1-random-{remove:g}",
                 f"With {remove:.0%} of the groups removed, trained scores answer better than random groups.",
-                *found,
-                holds=found[0][1] > 0,
+                found,
+                holds=found.difference[1] > 0,
             )
     if (found := paired("stts|0.5", "dense|0")) is not None:
         claim(
             "E1-dense-0.5",
             "With half of the groups removed, accuracy is at most 2 points below that of the dense model.",
-            *found,
-            holds=found[0][1] >= -0.02,
+            found,
+            holds=found.difference[1] >= -0.02,
         )
     if (found := paired("stts|0.5", "dense_longer|0")) is not None:
         claim(
             "E1-dense-longer-0.5",
             "The same against a dense model that was trained for twice as many steps.",
-            *found,
-            holds=found[0][1] >= -0.02,
+            found,
+            holds=found.difference[1] >= -0.02,
         )
     for remove in (0.7, 0.8):
         one, other = f"stts_flicker|{remove:g}", f"aux_only_flicker|{remove:g}"
@@ -177,8 +200,8 @@ def _claims(tests: Tests, report: Path, commit: str) -> list[Claim]:
                 "E2-score",
                 "Answers teach the scorer what flickers for nothing (five cells): the mean score of flicker is at "
                 "least 0.1 lower than with the temporal loss alone.",
-                *found,
-                holds=found[0][0] <= -0.1 and found[0][2] < 0,
+                found,
+                holds=found.difference[0] <= -0.1 and found.difference[2] < 0,
                 factor=1.0,
             )
         for stratum in ("entering", "flashing"):
@@ -186,44 +209,29 @@ def _claims(tests: Tests, report: Path, commit: str) -> list[Claim]:
                 claim(
                     f"E2-{stratum}-{remove:g}",
                     f"And questions beside flicker ({stratum}) are answered better for it ({remove:.0%} removed).",
-                    *found,
-                    holds=found[0][1] > 0,
+                    found,
+                    holds=found.difference[1] > 0,
                 )
         if (found := paired(f"stts|{remove:g}", f"no_aux|{remove:g}", "moving")) is not None:
             claim(
                 f"E3-{remove:g}",
                 f"Without the temporal loss, questions about what moves are answered worse ({remove:.0%} removed).",
-                *found,
-                holds=found[0][1] > 0,
+                found,
+                holds=found.difference[1] > 0,
             )
     if (found := paired("stts flashing 16|0.5", "dense flashing 8|0")) is not None:
         claim(
             "E4",
             "Sixteen frames with half of the groups removed find more of the digits that flash than eight frames with "
             "all, for as many visual tokens.",
-            *found,
-            holds=found[0][1] > 0,
+            found,
+            holds=found.difference[1] > 0,
         )
-    claims.append(
-        Claim(
-            id="E6",
-            statement="The later groups leave, the higher the accuracy and the lower the speedup.",
-            unit="points",
-            paper=None,
-            ours=None,
-            interval=None,
-            num_seeds=0,
-            holds=None,
-            command=COMMAND,
-            report=None,
-            machine=None,
-            commit=None,
-            note="The script trains one other depth; that training was not run.",
+    if (found := paired("stts_after_1|0.5", "stts|0.5")) is not None:
+        claim(
+            "E6",
+            "Where groups leave a block later, answers are better (half removed).",
+            found,
+            holds=found.difference[1] > 0,
         )
-    )
     return claims
-
-
-def _commit() -> str:
-    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
-    return done.stdout.strip()

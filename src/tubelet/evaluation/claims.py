@@ -11,6 +11,7 @@ import math
 import os
 import re
 import shlex
+import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePosixPath
@@ -156,6 +157,30 @@ def update_claims(
     claims = {claim.id: claim for claim in (_read(path) if Path(path).exists() else ())}
     claims.update({claim.id: claim for claim in new_claims})
     write_claims(path, claims.values(), root=root)
+
+
+def current_commit(root: str | os.PathLike[str]) -> str:
+    """The short name of the commit that is checked out, for `Claim.commit`.
+
+    Args:
+        root: Root of the repository.
+
+    Raises:
+        ReportError: git is not there, or the folder is no checkout.
+    """
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise ReportError(
+            f"{os.fspath(root)}: cannot tell which commit is measured: {error}; run in a clone"
+        ) from error
+    return done.stdout.strip()
 
 
 def claim_table(claims: Sequence[Claim]) -> str:

@@ -361,7 +361,7 @@ def _received(query: Tensor, key: Tensor, windows: Tensor | None) -> Float[Tenso
     """How much attention each place gets from all of its frame, a few frames at a time: maps of all would be large."""
     apart = None
     if windows is not None:
-        of_place = _window_of(windows)
+        of_place = group_of_patch(windows)
         apart = of_place[:, None] != of_place
     sums = []
     for start in range(0, len(query), _FRAMES_AT_ONCE):
@@ -373,17 +373,12 @@ def _received(query: Tensor, key: Tensor, windows: Tensor | None) -> Float[Tenso
     return torch.cat(sums)
 
 
-def _window_of(windows: Int64[Tensor, "windows widest"]) -> Int64[Tensor, " grid"]:
-    """The window of each place."""
-    return group_of_patch(windows)
-
-
 def _window_packing(tokens: Tokens, windows: Tensor, packing: Packing) -> Packing:
     """The packing by windows of tokens that are packed by frames; the windows of a frame lie one after the other."""
     found: Packing | None = tokens.notes.get(_WINDOWS)
     if found is not None:
         return found
-    of_place = _window_of(windows)[tokens.ids.clamp(min=0)]
+    of_place = group_of_patch(windows)[tokens.ids.clamp(min=0)]
     segments = (tokens.clips * len(windows) + of_place).masked_fill(tokens.ids == PADDING, -1)
     if packing.mask is not None:
         mask = segments[:, None, :, None] == segments[:, None, None, :]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import TypedDict, Unpack, cast
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -17,8 +17,8 @@ from tubelet.methods.token_pruning.pruning import (
     scorer_for,
 )
 from tubelet.models.language_decoder import PROMPT, VISUAL, DecoderState, LanguageDecoder, LayerReduction
+from tubelet.models.prompt_layout import PositionIds
 from tubelet.models.token_merging import TokenMerging
-from tubelet.models.token_reduction import TokenReduction
 from tubelet.models.video_language import ReadOptions, VideoLanguageModel, VideoLanguageOutput
 
 
@@ -50,6 +50,25 @@ class AttentionDropping(LayerReduction):
         order = received.masked_fill(~is_visual, float("inf")).argsort(dim=1, stable=True)
         rank = order.argsort(dim=1)
         return rank >= counts[:, None]
+
+
+class Reading(TypedDict, total=False):
+    """How frames are told apart: `timestamps_s` and `position`, as in `ReadOptions`."""
+
+    timestamps_s: Sequence[float] | None
+    position: PositionIds
+
+
+class PrunedReading(Reading, total=False):
+    """How clips are read and pruned; the same for training, scoring and generating.
+
+    Attributes:
+        remove: Instead of the share that the model was made with.
+        draw: Number of the random draw, for methods that draw.
+    """
+
+    remove: float | None
+    draw: int
 
 
 class PrunedVideoLanguage(RemembersPruning):
@@ -85,29 +104,12 @@ class PrunedVideoLanguage(RemembersPruning):
         clip_lengths: Int64[Tensor, " clips"],
         text_ids: Sequence[Sequence[int]],
         answer_ids: Sequence[Sequence[int]] | None = None,
-        *,
-        remove: float | None = None,
-        draw: int = 0,
-        timestamps_s: Sequence[float] | None = None,
-        position: Literal["contiguous", "original"] = "contiguous",
+        **reading: Unpack[PrunedReading],
     ) -> VideoLanguageOutput:
-        """Logits and losses of the answers; `notes` hold `keep`, `scores` and `aux_loss`.
-
-        Args:
-            frames: As in `VideoLanguageModel.forward`.
-            clip_lengths: Likewise.
-            text_ids: Likewise.
-            answer_ids: Likewise.
-            remove: Instead of the share that this was made with.
-            draw: Number of the random draw, for methods that draw.
-            timestamps_s: As in `ReadOptions`.
-            position: Likewise.
-        """
-        options = self.options(frames, clip_lengths, remove=remove, draw=draw)
-        options["position"] = position
-        options["timestamps_s"] = timestamps_s
+        """As `VideoLanguageModel.forward`; `notes` hold `keep`, `scores`, and with gradients on `aux_loss`."""
+        options = self.options(frames, clip_lengths, **reading)
         output: VideoLanguageOutput = self.model(frames, clip_lengths, text_ids, answer_ids, **options)
-        if self.scorer is not None and "aux_loss" not in output.notes:
+        if self.scorer is not None and "aux_loss" not in output.notes and torch.is_grad_enabled():
             # Nothing was scored. Processes that share a training must all have gradients of all parameters.
             output.notes["aux_loss"] = 0.0 * sum(parameter.sum() for parameter in self.scorer.parameters())
         return output
@@ -118,12 +120,10 @@ class PrunedVideoLanguage(RemembersPruning):
         clip_lengths: Int64[Tensor, " clips"],
         text_ids: Sequence[Sequence[int]],
         choice_ids: Sequence[Sequence[Sequence[int]]],
-        *,
-        remove: float | None = None,
-        draw: int = 0,
+        **reading: Unpack[PrunedReading],
     ) -> list[Float[Tensor, " _"]]:
-        """Log-likelihood of each choice of each clip; see `VideoLanguageModel.answer_scores` and `forward`."""
-        options = self.options(frames, clip_lengths, remove=remove, draw=draw)
+        """As `VideoLanguageModel.answer_scores`."""
+        options = self.options(frames, clip_lengths, **reading)
         return self.model.answer_scores(frames, clip_lengths, text_ids, choice_ids, **options)
 
     def generate(
@@ -134,11 +134,10 @@ class PrunedVideoLanguage(RemembersPruning):
         *,
         max_tokens: int,
         end_id: int,
-        remove: float | None = None,
-        draw: int = 0,
+        **reading: Unpack[PrunedReading],
     ) -> list[list[int]]:
-        """Answers word by word; see `VideoLanguageModel.generate` and `forward`."""
-        options = self.options(frames, clip_lengths, remove=remove, draw=draw)
+        """As `VideoLanguageModel.generate`."""
+        options = self.options(frames, clip_lengths, **reading)
         return self.model.generate(frames, clip_lengths, text_ids, max_tokens=max_tokens, end_id=end_id, **options)
 
     def options(
@@ -148,19 +147,20 @@ class PrunedVideoLanguage(RemembersPruning):
         *,
         remove: float | None = None,
         draw: int = 0,
+        **reading: Unpack[Reading],
     ) -> ReadOptions:
-        """What makes the model remove tokens from these clips; arguments as in `forward`."""
+        """What makes the model remove tokens from these clips; see `PrunedReading`."""
+        options = cast("ReadOptions", dict(reading))
         share, method = self.config.remove if remove is None else remove, self.config.method
         if method == "fastv":
             # After the second layer as published, but behind the last one nothing would be saved.
             depth = len(self.model.decoder.layers) if isinstance(self.model.decoder, LanguageDecoder) else 0
-            return {"layer_reduction": AttentionDropping(share, after_layer=min(1, depth - 2))}
-        reduction: TokenReduction | None = None
-        if method == "tome":
-            reduction = TokenMerging(1 - share, len(self.model.vit.blocks))
+            options["layer_reduction"] = AttentionDropping(share, after_layer=min(1, depth - 2))
+        elif method == "tome":
+            options["reduction"] = TokenMerging(1 - share, len(self.model.vit.blocks))
         elif method in GROUP_METHODS and len(frames):
             grid = self.model.vit.grid_of(frames.transpose(0, 1)[None])
-            reduction = GroupPruning(
-                self.config, grid, clip_lengths[clip_lengths > 0], scorer=self.scorer, remove=share, draw=draw
+            options["reduction"] = GroupPruning(
+                self.config, grid, clip_lengths, scorer=self.scorer, remove=share, draw=draw
             )
-        return {"reduction": reduction}
+        return options

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from tubelet.models.token_reduction import PADDING, Tokens
 
-Backend = Literal["auto", "loop", "packed_mask", "padded", "jagged", "flex", "varlen"]
-BACKENDS: tuple[Backend, ...] = ("loop", "packed_mask", "padded", "jagged", "flex", "varlen")
+Backend = Literal["auto", "loop", "packed_mask", "jagged", "flex", "varlen"]
+BACKENDS: tuple[Backend, ...] = ("loop", "packed_mask", "jagged", "flex", "varlen")
 _NOTE = "packing"
 
 
@@ -30,16 +30,12 @@ class Packing:
         backend: Which attention.
         counts: Tokens of each frame that has any.
         offsets: Where each of these frames begins in the flat layout, and where the last ends.
-        places: Number in frame by frame order with equal widths, for each token of the flat layout.
-        padding: Which places of equal widths hold no token.
         mask: Which pairs of a row's places may attend, in the layout of bins.
     """
 
     backend: Backend
     counts: tuple[int, ...]
     offsets: Int64[Tensor, " edges"]
-    places: Int64[Tensor, " tokens"] | None = None
-    padding: Bool[Tensor, "frames widest"] | None = None
     mask: Bool[Tensor, "rows 1 places places"] | None = None
 
 
@@ -81,14 +77,14 @@ def choose_backend(asked: Backend, device: torch.device, dtype: torch.dtype) -> 
     """
     is_half = dtype in (torch.float16, torch.bfloat16)
     if asked == "auto":
-        return "varlen" if device.type == "cuda" and is_half and _has_varlen() else "padded"
+        return "varlen" if device.type == "cuda" and is_half and _has_varlen() else "packed_mask"
     if asked == "varlen" and not (device.type == "cuda" and is_half and _has_varlen()):
         raise RuntimeError(
             "backend 'varlen' needs a GPU, half precision and torch.nn.attention.varlen; here: "
-            f"{device.type}, {dtype}; use 'auto' or 'padded'"
+            f"{device.type}, {dtype}; use 'auto' or 'packed_mask'"
         )
     if asked == "flex" and device.type == "cpu" and torch.is_grad_enabled():
-        raise RuntimeError("backend 'flex' has no gradients on a CPU; use 'auto' or 'padded', or torch.no_grad()")
+        raise RuntimeError("backend 'flex' has no gradients on a CPU; use 'auto' or 'packed_mask', or torch.no_grad()")
     return asked
 
 
@@ -113,8 +109,6 @@ def pack(tokens: Tokens, keep: Bool[Tensor, "frames places"], *, backend: Backen
     Source: STTS (arXiv:2603.18004), packing; `refill` as its code does.
     """
     chosen = choose_backend(backend, tokens.values.device, tokens.values.dtype)
-    if backend == "auto" and chosen == "padded":
-        chosen = "packed_mask"  # where frames may be packed into rows, that is quicker: the first frame stays whole
     counts = keep.sum(1).tolist()  # the one copy to the host
     if chosen == "packed_mask":
         return _in_bins(tokens, keep, counts, refill=refill)
@@ -190,14 +184,8 @@ def flat_packing(counts: Sequence[int], backend: Backend, device: torch.device) 
         device: Of the tokens.
     """
     present = [count for count in counts if count]
-    places = padding = None
-    if backend == "padded":
-        widest = max(present, default=1)
-        sizes = torch.tensor(present, device=device, dtype=torch.int64)
-        padding = torch.arange(widest, device=device)[None] >= sizes[:, None]
-        places = (~padding).flatten().nonzero()[:, 0]
     offsets = torch.tensor([0, *present]).cumsum(0).to(device)
-    return Packing(backend=backend, counts=tuple(present), offsets=offsets, places=places, padding=padding)
+    return Packing(backend=backend, counts=tuple(present), offsets=offsets)
 
 
 def attend(
@@ -233,7 +221,6 @@ def attend_packed(
     attention = {
         "packed_mask": _by_mask,
         "loop": _by_loop,
-        "padded": _by_padding,
         "jagged": _by_nested,
         "flex": _by_flex,
         "varlen": _by_varlen,
@@ -253,24 +240,6 @@ def _by_loop(packing: Packing, query: Tensor, key: Tensor, value: Tensor) -> Ten
         for one_query, one_key, one_value in zip(*parts, strict=True)
     ]
     return torch.cat(outs, dim=2)
-
-
-def _by_padding(packing: Packing, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Frames brought to the width of the widest, for the attention alone."""
-    if packing.places is None or packing.padding is None:
-        raise ValueError("these tokens were not packed for backend 'padded'")
-    places, (frames, widest) = packing.places, packing.padding.shape
-    heads, size = query.shape[1], query.shape[3]
-
-    def widened(part: Tensor) -> Tensor:
-        flat = part[0].transpose(0, 1)
-        wide = flat.new_zeros(frames * widest, heads, size).index_copy(0, places, flat)
-        return wide.reshape(frames, widest, heads, size).transpose(1, 2)
-
-    out = nn.functional.scaled_dot_product_attention(
-        widened(query), widened(key), widened(value), attn_mask=~packing.padding[:, None, None, :]
-    )
-    return out.transpose(1, 2).reshape(frames * widest, heads, size)[places].transpose(0, 1)[None]
 
 
 def _by_nested(packing: Packing, query: Tensor, key: Tensor, value: Tensor) -> Tensor:

@@ -170,7 +170,7 @@ class GroupPruning(TokenReduction):
     """One forward pass of pruning; what it found is in the tokens' notes.
 
     Notes: `keep`, which groups stay (frames, groups); `scores`, where groups were scored (frames, groups); `aux_loss`,
-    where a scorer is there; `keep_all`, where the language model is to get all groups all the same.
+    where a scorer is there and gradients are on; `keep_all`, where the language model gets all groups all the same.
 
     Args:
         config: What is removed and how.
@@ -284,8 +284,9 @@ class GroupPruning(TokenReduction):
         patches = self._patches(tokens)
         if self.scorer is not None:
             scores = self.scorer(patches, self.groups, self.starts)
-            target = novelty(patches.detach() if self.config.detach_target else patches, self.groups, self.starts)
-            tokens.notes["aux_loss"] = temporal_loss(scores, target, self.in_prunable & ~self.starts)
+            if torch.is_grad_enabled():  # nobody learns from it otherwise, and comparing frames costs time
+                target = novelty(patches.detach() if self.config.detach_target else patches, self.groups, self.starts)
+                tokens.notes["aux_loss"] = temporal_loss(scores, target, self.in_prunable & ~self.starts)
         else:
             with torch.no_grad():
                 scores = self._untrained_scores(patches)

@@ -86,17 +86,17 @@ def check_lengths(lengths: Int64[Tensor, " clips"], num_frames: int) -> None:
     Raises:
         ValueError: They do not.
     """
-    if bool((lengths < 1).any()) or int(lengths.sum()) != num_frames:
+    if bool((lengths < 0).any()) or int(lengths.sum()) != num_frames:
         raise ValueError(
             f"clip_lengths is {lengths.tolist()}, together {int(lengths.sum())}, but there are {num_frames} frames; "
-            "give the number of frames of each clip, 1 or more"
+            "give the number of frames of each clip, 0 or more"
         )
 
 
 def clip_starts(lengths: Int64[Tensor, " clips"], num_frames: int) -> Bool[Tensor, " frames"]:
     """Which frames are the first of their clip."""
     starts = torch.zeros(num_frames, dtype=torch.bool, device=lengths.device)
-    starts[torch.cat([lengths.new_zeros(1), lengths.cumsum(0)[:-1]])] = True
+    starts[(lengths.cumsum(0) - lengths)[lengths > 0]] = True
     return starts
 
 

@@ -80,7 +80,7 @@ def window_novelty(
         frame; and they go inside the transformer already.
     """
     starts = clip_starts(lengths, len(patches))
-    first = starts.nonzero()[:, 0].repeat_interleave(lengths)
+    first = starts.nonzero()[:, 0].repeat_interleave(lengths[lengths > 0])
     numbers = torch.arange(len(patches), device=patches.device)
     place = (numbers - first) % 4
     back = torch.tensor([0, 1, 2, 1], device=patches.device)[place]

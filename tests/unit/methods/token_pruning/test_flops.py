@@ -7,9 +7,18 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from tubelet.methods.token_pruning.flops import SO400M, VitSize, published_limit, scorer_flops, vit_flops
+from tubelet.methods.token_pruning.flops import (
+    SO400M,
+    DecoderSize,
+    VitSize,
+    decoder_flops,
+    published_limit,
+    scorer_flops,
+    vit_flops,
+)
 from tubelet.methods.token_pruning.pruned import PrunedClassifier, wrap
 from tubelet.methods.token_pruning.scorer import GroupScorer
+from tubelet.models.language_decoder import LanguageDecoder
 from tubelet.models.visual_connector import patch_groups
 from tubelet.models.vit import VideoViT
 
@@ -60,3 +69,13 @@ def test_scoring_is_what_hooks_count() -> None:
         scorer(torch.rand(8, 36, 64), patch_groups(6, 6, 2), torch.tensor([True] + [False] * 7))
     expected = scorer_flops(64, 128, num_patches=36, num_groups=9, num_frames=8)
     assert counter.get_total_flops() == pytest.approx(expected, rel=0.01)
+
+
+def test_a_prompt_of_the_language_model_is_what_hooks_count() -> None:
+    size = DecoderSize(channels=64, num_heads=4, num_kv_heads=2, head_channels=16, mlp_channels=96, depth=3)
+    decoder = LanguageDecoder(20, width=64, depth=3, num_heads=4, num_kv_heads=2, hidden=96)
+    allowed, positions = torch.ones(1, 50, 50, dtype=torch.bool), torch.arange(50)[None]
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.no_grad():
+        decoder(torch.rand(1, 50, 64), allowed, positions)
+    # The kernel computes all pairs, also those that a causal mask would hide.
+    assert counter.get_total_flops() == pytest.approx(decoder_flops(size, num_tokens=50, causal=False), rel=0.01)

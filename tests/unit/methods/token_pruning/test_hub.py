@@ -65,8 +65,8 @@ def test_with_nothing_to_remove_the_model_is_itself(models: dict[str, nn.Module]
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
 @pytest.mark.parametrize(
     ("family", "backend"),
-    [(family, "padded") for family in FAMILIES]
-    + [(family, backend) for family in ("qwen2_5_vl", "video_llava") for backend in ("loop", "packed_mask", "jagged")],
+    [(family, "packed_mask") for family in FAMILIES]
+    + [(family, backend) for family in ("qwen2_5_vl", "video_llava") for backend in ("loop", "jagged")],
 )
 def test_packing_changes_nothing_where_all_stays(
     models: dict[str, nn.Module], monkeypatch: pytest.MonkeyPatch, family: str, backend: str
@@ -135,10 +135,11 @@ def test_a_single_step_of_time_stays_whole(models: dict[str, nn.Module], family:
     ids = torch.tensor([[1, 92, *[published_vlms.VIDEO] * 15, 93, 40, 41]])
     short = {"input_ids": ids, "mm_token_type_ids": 2 * (ids == published_vlms.VIDEO).int()}
     short |= {"video_grid_thw": torch.tensor([[1, 6, 10]]), "pixel_values_videos": given["pixel_values_videos"][:60]}
+    found = pruned(models[family])(**short)
     with torch.no_grad():
-        found, expected = pruned(models[family])(**short), models[family](**short)
+        expected = models[family](**short)
     assert torch.equal(found.logits, expected.logits) and bool(found.keep[0].all())
-    assert float(found.aux_loss) == 0
+    assert found.aux_loss.item() == 0
 
 
 @pytest.mark.parametrize("where", ["both", "vit", "llm"])

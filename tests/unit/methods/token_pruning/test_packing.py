@@ -12,7 +12,7 @@ from tubelet.methods.token_pruning.packing import Backend, attend, choose_backen
 from tubelet.models.token_reduction import PADDING, Tokens
 
 COUNTS = [5, 0, 1, 9, 3, 9, 2]
-WITH_GRADIENTS: tuple[Backend, ...] = ("loop", "packed_mask", "padded", "jagged")
+WITH_GRADIENTS: tuple[Backend, ...] = ("loop", "packed_mask", "jagged")
 
 
 def frames() -> tuple[Tokens, Tensor]:
@@ -91,7 +91,7 @@ def test_refilled_frames_depend_on_their_company() -> None:
     # Two frames fill rows of their own, 5, 3 and 1 share one, and the frame with 2 is alone: it has all 9 again.
     assert int((packed.ids >= 0).sum()) == sum(COUNTS) + 7
     with pytest.raises(ValueError, match="refill is only possible with backend 'packed_mask'"):
-        pack(tokens, keep, backend="padded", refill=True)
+        pack(tokens, keep, backend="jagged", refill=True)
 
 
 def fewest_rows(counts: list[int], capacity: int) -> int:
@@ -130,8 +130,8 @@ def test_padding_belongs_to_no_frame() -> None:
 
 def test_an_attention_that_does_not_run_here_names_one_that_does() -> None:
     cpu = torch.device("cpu")
-    assert choose_backend("auto", cpu, torch.float32) == "padded"
-    with pytest.raises(RuntimeError, match="'varlen' needs a GPU.* use 'auto' or 'padded'"):
+    assert choose_backend("auto", cpu, torch.float32) == "packed_mask"
+    with pytest.raises(RuntimeError, match="'varlen' needs a GPU.* use 'auto' or 'packed_mask'"):
         choose_backend("varlen", cpu, torch.float32)
     with pytest.raises(RuntimeError, match="'flex' has no gradients on a CPU"):
         choose_backend("flex", cpu, torch.float32)

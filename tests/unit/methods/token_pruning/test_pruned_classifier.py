@@ -88,15 +88,21 @@ def test_every_method_meets_the_budget(video: Tensor, attention: str, method: st
 @pytest.mark.parametrize("method", ["stts", "prev_sim", "ref_sim", "window", "attention", "uniform_frames"])
 def test_clips_do_not_see_each_other(video: Tensor, attention: str, method: str) -> None:
     model = pruned(network(attention), method)
-    with torch.no_grad():
-        together, alone = model.run(video), [model.run(video[row : row + 1]) for row in range(3)]
+    together, alone = model.run(video), [model.run(video[row : row + 1]) for row in range(3)]
     torch.testing.assert_close(together.logits, torch.cat([each.logits for each in alone]), atol=1e-5, rtol=1e-5)
+    assert (together.aux_loss is not None) == (method == "stts")
     if together.aux_loss is not None:
-        mean = sum(float(each.aux_loss or 0) for each in alone) / 3
-        assert float(together.aux_loss) == pytest.approx(mean, rel=1e-4)
+        mean = sum(each.aux_loss.item() for each in alone if each.aux_loss is not None) / 3
+        assert together.aux_loss.item() == pytest.approx(mean, rel=1e-4)
 
 
-@pytest.mark.parametrize("backend", ["packed_mask", "padded", "jagged"])
+def test_nothing_is_compared_for_a_loss_that_nobody_learns_from(video: Tensor) -> None:
+    model = pruned(network())
+    with torch.no_grad():
+        assert model.run(video).aux_loss is None
+
+
+@pytest.mark.parametrize("backend", ["packed_mask", "jagged"])
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
 def test_packing_is_running_each_frame_by_itself_with_gradients(video: Tensor, backend: str) -> None:
     found = []

@@ -152,5 +152,35 @@ def test_blocks_behind_the_last_tap_are_not_run(frames: Tensor) -> None:
 def test_groups_must_be_the_visual_tokens() -> None:
     with pytest.raises(ValueError, match="pool is 3, but a visual token of this model stands for 2x2 patches"):
         wrap(network(), "stts", 0.5, after_block=0, pool=3)
-    with pytest.raises(ValueError, match=r"the taps \[1, 3\] are all read before|after_block is 3"):
+    with pytest.raises(ValueError, match="after_block is 3: groups would leave after block 4 of 4"):
         wrap(network(), "stts", 0.5, after_block=3)
+    with pytest.raises(ValueError, match=r"the taps \[1, 3\] are all read before groups leave after block 3"):
+        wrap(network(), "stts", 0.5, after_block=2)
+
+
+@pytest.mark.parametrize("position", ["contiguous", "original"])
+def test_scoring_and_generating_read_as_training_does(frames: Tensor, position: str) -> None:
+    model = pruned()
+    reading: Any = {"position": position, "timestamps_s": [0.5 * number for number in range(11)]}
+    losses = model(frames, LENGTHS, QUESTIONS, ANSWERS, **reading).losses
+    scores = model.answer_scores(frames, LENGTHS, QUESTIONS, [[answer] for answer in ANSWERS], **reading)
+    for clip, answer in enumerate(ANSWERS):  # the loss is a mean over tokens, the score their sum
+        assert scores[clip].item() == pytest.approx(-losses[clip].item() * len(answer), rel=1e-4)
+    said = model.generate(frames, LENGTHS, QUESTIONS, max_tokens=1, end_id=-1, **reading)
+    first = [int(logits[0].argmax()) for logits in model(frames, LENGTHS, QUESTIONS, **reading).logits]
+    assert [answer[0] for answer in said] == first
+
+
+def test_a_question_without_pictures_shifts_no_clip(frames: Tensor) -> None:
+    lengths = torch.tensor([0, 6, 0, 5])
+    model = pruned()
+    questions, answers = [QUESTIONS[0]] * 4, [ANSWERS[0]] * 4
+    found = model(frames, lengths, questions, answers)
+    with torch.no_grad():
+        without = model(frames, lengths[lengths > 0], questions[:2], answers[:2])
+    torch.testing.assert_close(found.losses[[1, 3]], without.losses, atol=1e-5, rtol=1e-5)
+    assert found.num_visual.tolist()[::2] == [0, 0]
+    assert model.scorer is not None
+    torch.nn.init.constant_(model.scorer.mlp[-1].bias, float("nan"))
+    with pytest.raises(FloatingPointError, match="clip 1 has a score"):
+        model(frames, lengths, questions, answers)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tubelet.methods.token_pruning.clock import peak_bytes
 from tubelet.methods.token_pruning.scorer import GroupScorer, novelty, temporal_loss
 from tubelet.methods.token_pruning.selection import clip_starts
 from tubelet.methods.token_pruning.untrained import PROTECTED, changed_from_reference, window_novelty
@@ -132,3 +133,10 @@ def test_comparing_grows_with_the_frames_and_not_with_their_square() -> None:
         counts.append(counter.get_total_flops())
     assert counts[1] < 2.2 * counts[0]
     assert counts[2] < 2.2 * counts[1]
+
+
+def test_comparing_takes_memory_for_the_groups_and_not_for_all_pairs_of_them() -> None:
+    values, groups = torch.rand(64, 36, 16), patch_groups(6, 6, 1)
+    starts = clip_starts(torch.tensor([64]), 64)
+    taken = peak_bytes(lambda: novelty(values, groups, starts), torch.device("cpu"))
+    assert taken <= 4 * values.numel() * values.element_size()  # all pairs of groups would take 21 MB

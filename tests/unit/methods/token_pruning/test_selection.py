@@ -92,7 +92,7 @@ def test_scores_that_are_no_numbers_are_never_sorted() -> None:
         select(scores, torch.tensor([4, 4]), 0.5)
 
 
-@pytest.mark.parametrize("lengths", [[4, 5], [9, -1], [8, 0]])
+@pytest.mark.parametrize("lengths", [[4, 5], [9, -1], [7, 0]])
 def test_lengths_that_do_not_add_up_are_refused(lengths: list[int]) -> None:
     with pytest.raises(ValueError, match=rf"together {sum(lengths)}, but there are 8 frames"):
         select(torch.rand(8, 4), torch.tensor(lengths), 0.5)
