@@ -131,9 +131,7 @@ def write(rows: list[dict[str, Any]], report: Path, command: str, settings: dict
             "tests": summary(tests),
         },
     )
-    update_claims(
-        ROOT / "benchmarks" / "claims" / "token_pruning.json", _claims(tests, report, commit or current_commit(ROOT))
-    )
+    update_claims(ROOT / "benchmarks" / "claims" / "token_pruning.json", _claims(tests, report))
 
 
 def _claims(tests: Tests, report: Path) -> list[Claim]:
