@@ -350,6 +350,7 @@ def main() -> None:
             show(row)
             line.advance()
     known = {job.set_name: job for name in EXPERIMENTS for job in jobs_of(name)}
+    incomplete = [name for name in EXPERIMENTS if any(job.key not in done for job in jobs_of(name))]
     keys = {job.key for name in EXPERIMENTS for job in jobs_of(name)}
     done = {key: row for key, row in done.items() if key in keys}  # not what earlier versions of this script did
     sets = {
@@ -360,7 +361,12 @@ def main() -> None:
         {name: clips.groups for name, clips in sets.items()},
         {name: clips.private for name, clips in sets.items()},
     )
-    settings = {"style": to_json(STYLE), "config": to_json(config_of(STYLE, 0)), "warm_steps": WARM_STEPS}
+    settings = {
+        "style": to_json(STYLE),
+        "config": to_json(config_of(STYLE, 0)),
+        "warm_steps": WARM_STEPS,
+        "incomplete_experiments": incomplete,
+    }
     write(
         arms,
         options.report,
