@@ -281,22 +281,24 @@ if __name__ == "__main__":
     with loader:
         for step in range(num_steps):
             loader.batch_at(step)
-            if step == num_steps // 3:
-                begin = used()
-        print(begin, used())
+            if (step + 1) % (num_steps // 3) == 0:
+                print(used())
 """
 
 
 def memory_growth_mib(clips: ClipSet, tmp_path: Path, num_steps: int) -> float:
+    """From the first third to the end, if both later thirds grew as the lesser did: a leak grows in each of them, a
+    block that an allocator takes once in one alone.
+    """
     script = tmp_path / "memory.py"
     script.write_text(MEMORY)
     done = subprocess.run(
         [sys.executable, str(script), str(clips.clips[0].path), str(num_steps)], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    begin, end = map(float, done.stdout.split())
-    sys.stdout.write(f"{begin:.0f} MiB after a third, {end:.0f} MiB after {16 * num_steps} clips\n")
-    return end - begin
+    first, second, last = map(float, done.stdout.split())
+    sys.stdout.write(f"{first:.0f}, {second:.0f}, {last:.0f} MiB after each third of {16 * num_steps} clips\n")
+    return 2 * min(second - first, last - second)
 
 
 def test_memory_does_not_grow_with_the_number_of_clips(clips: ClipSet, tmp_path: Path) -> None:
