@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from report_tables import load, table
 
@@ -95,8 +96,49 @@ def anonymization_speed() -> str:
     return table(["", "dense", "pruned", "times as fast", "by operations", "scoring, gathering, fusing"], rows)
 
 
+_CLIPS = {"demo.mp4": "demonstration", "vtest.avi": "street"}
+
+
+def anonymized_footage() -> str:
+    """What is left to see in real footage, by what was hidden and by fill."""
+    rows = []
+    for row in load("anonymized_footage")["rows"]:
+        left = row["metrics"]
+        parts = row["parts"] or {}
+        rows.append(
+            [
+                _CLIPS[row["clip"]],
+                row["way"],
+                row["fill"],
+                f"{100 * row['pixels_kept']:.0f} %",
+                _left(left["recogniser_agreement"]),
+                _left(left["faces_still_found"]),
+                _left(left["people_told_again_after"]),
+                " / ".join(f"{100 * parts[name]['value']:.0f}" for name in ("head", "trunk", "limbs") if name in parts),
+            ]
+        )
+    head = [
+        "clip",
+        "hidden",
+        "fill",
+        "picture left",
+        "recogniser agrees",
+        "faces found",
+        "people told again",
+        "of heads / trunks / limbs visible, %",
+    ]
+    return table(head, rows)
+
+
+def _left(metric: dict[str, Any]) -> str:
+    if metric["value"] is None:
+        return f"not measurable, n={metric['n']}"
+    return f"{100 * metric['value']:.0f} %, n={metric['n']}"
+
+
 RENDERERS: dict[str, Callable[[], str]] = {
     "anonymization_arms": anonymization_arms,
     "anonymization_sets": anonymization_sets,
     "anonymization_speed": anonymization_speed,
+    "anonymized_footage": anonymized_footage,
 }

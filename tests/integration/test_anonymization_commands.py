@@ -360,7 +360,9 @@ def test_networks_are_loaded_once_for_all_videos(hide: str, tmp_path: Path, monk
         (["--keep", "0"], "--keep is 0; allowed: above 0, to 1"),
         (["--keep", "0.5", "--keep-rate", "0.9"], "give one of them"),
         (["--people", "none"], "nothing is hidden"),
-        (["--keep", "0.5"], "no tubelets are pruned"),
+        (["--keep", "0.5", "--model", "none"], "no tubelets are pruned"),
+        (["--keep", "0.5", "--people", "body"], "prunes round people and shows a part of them; give --people face"),
+        (["--keep", "0.5", "--people", "none"], "--people is none, and --model people prunes round people"),
     ],
 )
 def test_settings_that_do_not_go_together(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,28 @@ def test_faces_are_hidden_wherever_the_face_detector_sees_them(original: Path, t
         # The man's shirt stays: faces alone are hidden.
         assert (after.image > 40).any(axis=2).mean() > 0.5 * (before.image > 40).any(axis=2).mean()
     assert num_seen > 10
+
+
+def test_the_network_that_ships_hides_a_part_of_the_man_and_goes_with_him(original: Path, tmp_path: Path) -> None:
+    arguments = ["apply", str(original), "--out", str(tmp_path), "--keep", "0.5", "--no-measure"]
+    assert main(["anonymization", *arguments, "--detector", "ssdlite"]) == 0
+    masks = json.loads((tmp_path / "demo.masks.json").read_text())
+    assert masks["settings"]["model"] == "people"
+    assert masks["settings"]["people"] == "face"
+    assert masks["prunes_round_people"]
+    assert masks["tubelets_kept"] == 0.5
+    assert 0.3 < masks["pixels_kept"] < 1
+    spans = [span for span in masks["spans"] if span["person"] == 0]
+    assert [len(span["kept"]) for span in spans] == [8] * len(spans)
+    assert [span["end_s"] for span in spans[:-1]] == [span["start_s"] for span in spans[1:]]
+    boxes = {look["time_s"]: look["boxes_px"] for look in masks["people"] if look["boxes_px"]}
+    num_compared = 0
+    for square in (square for span in spans for square in span["squares"] if square["time_s"] in boxes):
+        x0, y0, side = square["x0_y0_side_px"]
+        middles = [((left + right) / 2, (top + low) / 2) for left, top, right, low in boxes[square["time_s"]]]
+        assert min(abs(x0 + side / 2 - x) + abs(y0 + side / 2 - y) for x, y in middles) < 2
+        num_compared += 1
+    assert num_compared > 5
 
 
 def test_in_a_black_video_nothing_is_left(original: Path, tmp_path: Path) -> None:

@@ -6,15 +6,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
-import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from tubelet import weights
 from tubelet.people.boxes import Boxes, suppress
 from tubelet.people.litert import InterpreterPool
+from tubelet.people.squares import Square, crop_square
 from tubelet.people.tiles import plan_tiles
 
 INPUT_SIZE_PX = 192
@@ -29,14 +28,6 @@ _MAX_IOU = 0.3
 _LEAST_SIDE_PX = 1.0
 _HEAD_SIDE = 0.7  # of a person's longer edge: arms that are raised push the head down in the box
 _HEAD_MARGIN = 0.1  # of that square, above the box
-
-
-class Square(NamedTuple):
-    """Where in the image the network looks, in whole pixels; it may reach over the edges, where it sees black."""
-
-    x0: int
-    y0: int
-    side: int
 
 
 @cache
@@ -155,25 +146,10 @@ class FaceDetector:
         return suppress(faces.select(is_there), max_iou=_MAX_IOU)
 
     def _look(self, image: UInt8[np.ndarray, "height width 3"], square: Square) -> Boxes:
-        batch = crop_square(image, square)[None].astype(np.float32)
+        batch = crop_square(image, square, INPUT_SIZE_PX)[None].astype(np.float32)
         batch *= 1 / 127.5
         batch -= 1
         values, logits = self._pool.run(batch, _OUTPUTS)
         faces = decode_faces(values[0], logits[0, :, 0], self.min_score)
         corner = np.array([square.x0, square.y0] * 2, np.float32)
         return Boxes(faces.xyxy_px * np.float32(square.side) + corner, faces.scores)
-
-
-def crop_square(image: UInt8[np.ndarray, "height width 3"], square: Square) -> UInt8[np.ndarray, "192 192 3"]:
-    """The pixels of a square, brought to the size of the input; black where it reaches over the image's edges."""
-    height, width = image.shape[:2]
-    x0, y0, side = square
-    x1, y1 = x0 + side, y0 + side
-    inner = image[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)]
-    if inner.size == 0:
-        return np.zeros((INPUT_SIZE_PX, INPUT_SIZE_PX, 3), np.uint8)
-    edges = (max(-y0, 0), max(y1 - height, 0), max(-x0, 0), max(x1 - width, 0))
-    whole = cv2.copyMakeBorder(np.ascontiguousarray(inner), *edges, cv2.BORDER_CONSTANT)
-    # Large frames shrink ninefold: without averaging, what is left of a face would be single pixels.
-    method = cv2.INTER_AREA if side > INPUT_SIZE_PX else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(whole, (INPUT_SIZE_PX, INPUT_SIZE_PX), interpolation=method))

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tubelet.people import faces
-from tubelet.people.faces import FaceDetector, Square, crop_square, head_square
+from tubelet.people.faces import FaceDetector, head_square
+from tubelet.people.squares import Square, crop_square
 
 
 class Marked:
@@ -54,18 +55,18 @@ def test_an_empty_box_is_refused(box: list[float]) -> None:
 
 def test_a_square_beyond_the_edges_sees_black_there() -> None:
     image = np.full((96, 96, 3), 200, np.uint8)
-    seen = crop_square(image, Square(-96, -96, 192))
+    seen = crop_square(image, Square(-96, -96, 192), 192)
     assert (seen[96:, 96:] == 200).all()
     assert (seen[:96] == 0).all()
     assert (seen[:, :96] == 0).all()
-    assert (crop_square(image, Square(500, 0, 50)) == 0).all()
-    assert (crop_square(image, Square(-50, -50, 50)) == 0).all()
+    assert (crop_square(image, Square(500, 0, 50), 192) == 0).all()
+    assert (crop_square(image, Square(-50, -50, 50), 192) == 0).all()
 
 
 def test_shrinking_averages() -> None:
     image = np.zeros((384, 384, 3), np.uint8)
     image[::2] = 200
-    assert np.unique(crop_square(image, Square(0, 0, 384))).tolist() == [100]
+    assert np.unique(crop_square(image, Square(0, 0, 384), 192)).tolist() == [100]
 
 
 @pytest.mark.parametrize(("size", "num_looks"), [((192, 192), 1), ((192, 384), 4), ((400, 200), 4)])

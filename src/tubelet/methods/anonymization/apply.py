@@ -17,9 +17,9 @@ import torch
 from jaxtyping import Bool, UInt8
 
 from tubelet.errors import OutputExistsError, VideoWriteError
+from tubelet.methods.anonymization.followed import Found
 from tubelet.methods.anonymization.footage import HiddenFrame, Hider, Span
 from tubelet.methods.anonymization.masks import union_visibility
-from tubelet.methods.anonymization.regions import Found
 from tubelet.runs import write_json
 from tubelet.runs.progress import Task
 from tubelet.video import Source, VideoReader, VideoWriter, read_frames
@@ -46,9 +46,11 @@ class Applied:
         num_frames: Frames.
         duration_s: Time of the last frame.
         tubelets_kept: Share of the tubelets that stayed; None where none were pruned.
+        prunes_round_people: Whether these are tubelets of squares that go with people, and not of whole pictures.
         pixels_kept: Share of the pixels that stayed.
         flicker: Share of the tubelets' places that change from one time step to the next.
-        union_visibility: Share of the tubelets' places that are visible at least once in the whole video.
+        union_visibility: Share of the tubelets' places that are visible at least once in the whole video; of squares
+            that go with people, in the mean over people.
         union_visibility_per_window: Likewise at least once in a window of frames that the network sees at once, in the
             mean over these windows.
         window_frames: How many frames such a window has.
@@ -66,6 +68,7 @@ class Applied:
     num_frames: int = 0
     duration_s: float = 0.0
     tubelets_kept: float | None = None
+    prunes_round_people: bool = False
     pixels_kept: float = 1.0
     flicker: float | None = None
     union_visibility: float | None = None
@@ -198,14 +201,22 @@ def _note_spans(applied: Applied, spans: list[Span]) -> None:
     """What the masks over tubelets leave visible, and how restless they are."""
     if not spans:
         return
-    kept = np.stack([span.kept for span in spans])
-    applied.tubelets_kept = float(kept.mean())
-    applied.flicker = float((kept[1:] != kept[:-1]).mean()) if len(kept) > 1 else 0.0
-    applied.union_visibility = _union(kept)
-    windows = np.array([span.window for span in spans])
-    applied.union_visibility_per_window = float(
-        np.mean([_union(kept[windows == window]) for window in np.unique(windows)])
-    )
+    applied.prunes_round_people = spans[0].path is not None
+    applied.tubelets_kept = float(np.mean([span.kept for span in spans]))
+    # Of the whole picture, or of each person: a square goes with a person, so that its places are parts of the body.
+    seen: dict[int | None, list[Span]] = {}
+    for span in spans:
+        seen.setdefault(None if span.path is None else span.path.person, []).append(span)
+    masks = [np.stack([span.kept for span in each]) for each in seen.values()]
+    changes = np.concatenate([(mask[1:] != mask[:-1]).ravel() for mask in masks])
+    applied.flicker = float(changes.mean()) if len(changes) else 0.0
+    applied.union_visibility = float(np.mean([_union(mask) for mask in masks]))
+    windows = [
+        _union(mask[np.array([span.window for span in each]) == window])
+        for mask, each in zip(masks, seen.values(), strict=True)
+        for window in {span.window for span in each}
+    ]
+    applied.union_visibility_per_window = float(np.mean(windows))
     applied.num_repeated = spans[-1].num_repeated
     applied.is_shorter_than_window = spans[0].num_repeated > 0
 
@@ -220,6 +231,7 @@ def _masks(applied: Applied, spans: list[Span], looks: list[Found]) -> dict[str,
         "num_frames": applied.num_frames,
         "sound": applied.sound,
         "tubelets_kept": applied.tubelets_kept,
+        "prunes_round_people": applied.prunes_round_people,
         "pixels_kept": applied.pixels_kept,
         "flicker": applied.flicker,
         "has_removed_nothing": applied.has_removed_nothing,
@@ -234,6 +246,7 @@ def _masks(applied: Applied, spans: list[Span], looks: list[Found]) -> dict[str,
                 "start_s": round(span.start_s, 6),
                 "end_s": round(span.end_s, 6),
                 "kept": ["".join("1" if cell else "0" for cell in row) for row in span.kept],
+                **_where(span),
             }
             for span in spans
         ],
@@ -246,6 +259,16 @@ def _masks(applied: Applied, spans: list[Span], looks: list[Found]) -> dict[str,
             for look in looks
         ],
     }
+
+
+def _where(span: Span) -> dict[str, Any]:
+    """Where a person's square is when the step begins, and at each later look that it covers."""
+    path = span.path
+    if path is None:
+        return {}
+    times_s = [span.start_s, *(float(time_s) for time_s in path.times_s if span.start_s < time_s < span.end_s)]
+    squares = [{"time_s": round(time_s, 6), "x0_y0_side_px": list(path.at(time_s))} for time_s in times_s]
+    return {"person": path.person, "squares": squares}
 
 
 def _moment(done: HiddenFrame) -> tuple[float, Any, Any, Any]:

@@ -14,7 +14,7 @@ from tubelet.errors import ConfigError, TubeletError
 from tubelet.methods.anonymization.apply import Applied, hide_video, output_paths, require_free
 from tubelet.methods.anonymization.fills import DERIVED_FROM_REMOVED
 from tubelet.methods.anonymization.footage import Hider
-from tubelet.methods.anonymization.model import Anonymizer
+from tubelet.methods.anonymization.model import EMBEDDED, Anonymizer
 from tubelet.methods.anonymization.page import Shown, render_page
 from tubelet.methods.anonymization.regions import Detector, HidePeople, Landmarks, PeopleRegions
 from tubelet.runs import Progress, write_text
@@ -79,6 +79,7 @@ def apply_to_sources(arguments: argparse.Namespace, *, say: Callable[[str], None
         ConfigError: A setting is not allowed, or a source is no file.
         OutputExistsError: A result is in the way.
     """
+    _complete(arguments)
     _check(arguments)
     out = Path(arguments.out)
     sources = expand_sources(arguments.sources, leave_out=out)
@@ -115,6 +116,15 @@ def apply_to_sources(arguments: argparse.Namespace, *, say: Callable[[str], None
     return 1 if failed else 0
 
 
+def _complete(arguments: argparse.Namespace) -> None:
+    """Settings that follow from others."""
+    has_share = arguments.keep is not None or arguments.keep_rate is not None
+    if arguments.model is None:
+        arguments.model = EMBEDDED if has_share else "none"
+    if arguments.people is None:
+        arguments.people = "face" if arguments.model == EMBEDDED else "body"
+
+
 def _check(arguments: argparse.Namespace) -> None:
     for name in ("keep", "keep_rate"):
         value = getattr(arguments, name)
@@ -123,7 +133,9 @@ def _check(arguments: argparse.Namespace) -> None:
     if arguments.keep is not None and arguments.keep_rate is not None:
         raise ConfigError("--keep and --keep-rate both say how much stays; give one of them")
     if arguments.model == "none" and (arguments.keep is not None or arguments.keep_rate is not None):
-        raise ConfigError("without --model no tubelets are pruned, so --keep and --keep-rate say nothing; name a model")
+        raise ConfigError(
+            "with --model none no tubelets are pruned, so --keep and --keep-rate say nothing; leave it away"
+        )
     if arguments.model == "none" and arguments.people == "none":
         raise ConfigError("without --model and with --people none nothing is hidden; name a model, or --people body")
 
@@ -135,6 +147,11 @@ def _load(arguments: argparse.Namespace, warn: Callable[[str], None]) -> _Networ
         from tubelet.people.landmarks import LandmarkModel
 
         networks.detector, networks.landmarks = load_detector(arguments.detector), LandmarkModel()
+    if networks.anonymizer is not None and networks.anonymizer.is_shown_people and arguments.people != "face":
+        raise ConfigError(
+            f"--people is {arguments.people}, and --model {arguments.model} prunes round people and shows a part of "
+            "them; give --people face, or leave --model and --keep away to hide whole bodies"
+        )
     if arguments.people == "face":
         from tubelet.people.faces import FaceDetector
 
@@ -212,7 +229,7 @@ def _measured(
 def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
     names = ("model", "keep", "keep_rate", "temporal", "people", "fill", "detector", "keep_audio")
     settings = {name: getattr(arguments, name) for name in names}
-    settings["model"] = Path(settings["model"]).name
+    settings["model"] = Path(settings["model"]).name  # not where it lies on this machine
     if settings["keep"] is None and settings["keep_rate"] is None and settings["model"] != "none":
         settings["keep"] = DEFAULT_KEEP
     settings["fill_carries_removed_pixels"] = arguments.fill in DERIVED_FROM_REMOVED
@@ -220,7 +237,8 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _said(applied: Applied) -> str:
-    tubelets = "" if applied.tubelets_kept is None else f"{applied.tubelets_kept:.0%} of the tubelets and "
+    where = " round people" if applied.prunes_round_people else ""
+    tubelets = "" if applied.tubelets_kept is None else f"{applied.tubelets_kept:.0%} of the tubelets{where} and "
     sound = "; the source has no sound to keep" if applied.sound == "none in the source" else ""
     short = "; shorter than one window of the model" if applied.is_shorter_than_window else ""
     return f"({applied.num_frames} frames; {tubelets}{applied.pixels_kept:.0%} of the pixels left{short}{sound})"

@@ -7,12 +7,14 @@ import sys
 
 _APPLY = """Hides people in videos and keeps what they do as visible as may be.
 
-People are found and hidden (--people), and tubelets that say little of the action are removed (--keep, with a trained
---model). The protection is empirical: it is measured against the attackers that were tried and promises nothing about
+Whole people are hidden where they are found. With --keep only their faces are, and of what is round and on each person
+the tubelets that tell more of looks than of the action, as a trained network (--model) sees them. The protection is
+empirical: it is measured against the attackers that were tried and promises nothing about
 others; the mask itself shows shapes, and the way somebody moves stays."""
 
 _APPLY_EPILOG = """examples:
   tubelet anonymization apply street.mp4 --out hidden
+  tubelet anonymization apply street.mp4 --out hidden --keep 0.5
   tubelet anonymization apply clips/ --out hidden --fill silhouette
   tubelet anonymization apply clips/ --out hidden --model runs/mine --keep 0.5
 
@@ -55,11 +57,11 @@ def _add_apply(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--overwrite", action="store_true", help="replace results that are already there")
     add(
         "--model",
-        default="none",
         metavar="RUN",
-        help="folder or file of a trained anonymiser that prunes tubelets (default: none, people alone are hidden)",
+        help="anonymiser that prunes tubelets: folder or file of one that you trained, or people for the one that "
+        "ships, which is shown a square round each person (default: people with --keep or --keep-rate, else none)",
     )
-    add("--keep", type=float, metavar="SHARE", help="share of the tubelets left visible (default: 0.5)")
+    add("--keep", type=float, metavar="SHARE", help="share of the tubelets left visible (default with a model: 0.5)")
     add("--keep-rate", type=float, metavar="SHARE", help="share that each pruning block keeps, instead of --keep")
     add(
         "--temporal",
@@ -71,8 +73,8 @@ def _add_apply(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add(
         "--people",
         choices=("none", "face", "body"),
-        default="body",
-        help="what of people is hidden wherever they are found, whatever the tubelets say (default: %(default)s)",
+        help="what of people is hidden wherever they are found, whatever the tubelets say (default: face with --model "
+        "people, else body)",
     )
     add(
         "--fill",

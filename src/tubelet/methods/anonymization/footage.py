@@ -8,15 +8,16 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
-import torch
 from jaxtyping import Bool, UInt8
 
 from tubelet.methods.anonymization.data import as_video
 from tubelet.methods.anonymization.fills import Fill, filled
+from tubelet.methods.anonymization.followed import SquarePath
 from tubelet.methods.anonymization.model import Anonymizer
 from tubelet.methods.anonymization.pruning import Temporal
 from tubelet.methods.anonymization.regions import DETECTION_HZ, REACH_S, PeopleRegions
 from tubelet.people.landmarks import Pose
+from tubelet.people.squares import crop_square
 from tubelet.video import Frame
 
 Image = UInt8[np.ndarray, "height width 3"]
@@ -25,15 +26,16 @@ _EARLY = 0.8  # of a step: of 30 frames a second every second one is taken for 1
 
 @dataclass(frozen=True, kw_only=True)
 class Span:
-    """What one time step of tubelets decides.
+    """What one time step of tubelets decides, for the whole picture or for the square that goes with a person.
 
     Attributes:
         start_s: From when.
         end_s: Until before when.
-        kept: Which tubelets of the picture stay.
+        kept: Which tubelets stay.
         window: Number of the window of frames that the network saw at once.
         num_repeated: How many frames of that window were missing, because the video ended, and its last frame was shown
             to the network again instead.
+        path: Where the person's square is; None for the whole picture.
     """
 
     start_s: float
@@ -41,6 +43,19 @@ class Span:
     kept: Bool[np.ndarray, "rows columns"]
     window: int = 0
     num_repeated: int = 0
+    path: SquarePath | None = None
+
+    def hidden(self, size: tuple[int, int], time_s: float) -> Bool[np.ndarray, "height width"]:
+        """What it removes of a picture."""
+        if self.path is None:
+            return ~grown(self.kept, size)
+        mask = np.zeros(size, bool)
+        x0, y0, side = self.path.at(time_s)
+        rows, columns = (slice(max(low, 0), max(low + side, 0)) for low in (y0, x0))
+        inside = mask[rows, columns]
+        top, left = max(-y0, 0), max(-x0, 0)
+        inside[:] = ~grown(self.kept, (side, side))[top : top + inside.shape[0], left : left + inside.shape[1]]
+        return mask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,9 +105,14 @@ class Hider:
         """Hide every frame, in order; a window of them is held at a time.
 
         Where people are hidden, a frame waits until they were looked for as long after it as a box reaches back.
+
+        Raises:
+            ValueError: Nothing is to be hidden, or the network is shown people and nothing finds them.
         """
         if self.anonymizer is None and self.people is None:
             raise ValueError("nothing is to be hidden: give an anonymizer, people, or both")
+        if self.people is None and self._is_shown_people():
+            raise ValueError("the anonymizer is shown squares round people, and nothing finds them: give people")
         waiting: deque[tuple[Frame, list[Span]]] = deque()
         held: list[Frame] = []
         sampled: list[int] = []  # places in `held` of what the network sees
@@ -101,30 +121,38 @@ class Hider:
         for frame in frames:
             is_due = not sampled or frame.time_s - held[sampled[-1]].time_s >= _EARLY * self.step_s
             if is_due and len(sampled) == length:
-                spans = self._spans(held, sampled, frame.time_s, num_windows)
-                yield from self._window(held, spans, False, waiting)
+                yield from self._window(held, sampled, frame.time_s, num_windows, waiting)
                 held, sampled, num_windows = [], [], num_windows + 1
             if is_due:
                 sampled.append(len(held))
             held.append(frame)
         if held:
-            yield from self._window(held, self._spans(held, sampled, None, num_windows), True, waiting)
+            yield from self._window(held, sampled, None, num_windows, waiting)
 
     def _window(
-        self, held: list[Frame], spans: list[Span], is_last: bool, waiting: deque[tuple[Frame, list[Span]]]
+        self,
+        held: list[Frame],
+        sampled: list[int],
+        next_s: float | None,
+        number: int,
+        waiting: deque[tuple[Frame, list[Span]]],
     ) -> Iterator[HiddenFrame]:
-        """What can be said after a window of frames."""
-        for span in spans:
-            self.on_span(span)
+        """What can be said after a window of frames; `next_s` is the time of the frame after it, None at the end."""
         if self.people is not None:
             self._look(held)
+        spans = self._spans(held, sampled, next_s, number)
+        for span in spans:
+            self.on_span(span)
         waiting.extend((frame, spans) for frame in held)
-        seen_to_s = np.inf if self.people is None or is_last else held[-1].time_s - REACH_S
+        seen_to_s = np.inf if self.people is None or next_s is None else held[-1].time_s - REACH_S
         while waiting and waiting[0][0].time_s <= seen_to_s:
             frame, decided = waiting.popleft()
             if self.people is not None:
                 self.people.forget(frame.time_s)
             yield self._hidden(frame, decided)
+
+    def _is_shown_people(self) -> bool:
+        return self.anonymizer is not None and self.anonymizer.is_shown_people
 
     def _spans(self, held: list[Frame], sampled: list[int], next_s: float | None, window: int) -> list[Span]:
         """The network's verdict; each step of tubelets covers the time to the next one, half open.
@@ -134,22 +162,27 @@ class Hider:
         if self.anonymizer is None:
             return []
         shape = self.anonymizer.network.shape
-        size = (shape.size_px, shape.size_px)
-        pictures = [cv2.resize(held[place].image, size, interpolation=cv2.INTER_AREA) for place in sampled]
-        num_repeated = shape.num_frames - len(pictures)
-        pictures += [pictures[-1]] * num_repeated
+        seen = [held[place] for place in sampled]
+        num_repeated = shape.num_frames - len(seen)
+        seen += [seen[-1]] * num_repeated
+        paths: list[SquarePath | None] = [None]
+        if self.people is not None and self._is_shown_people():
+            paths = [*self.people.follower.paths(held[0].time_s, held[-1].time_s)]
         changes = {"temporal": self.temporal}
         if self.keep_rate is not None:
             changes |= {"keep_rate": self.keep_rate, "keep": None}  # type: ignore[dict-item]
-        with torch.inference_mode():
-            kept = self.anonymizer.kept(as_video(np.stack(pictures)[None]), keep=self.keep, **changes)[0].numpy()
         per_step = shape.tubelet[0]
         starts = [held[place].time_s for place in sampled[::per_step]]
         ends = [*starts[1:], next_s if next_s is not None else held[-1].time_s + self.step_s]
-        return [
-            Span(start_s=start, end_s=end, kept=mask, window=window, num_repeated=num_repeated)
-            for start, end, mask in zip(starts, ends, kept[: len(starts)], strict=True)
-        ]
+        spans = []
+        for path in paths:  # one after the other: a crowd does not need more memory than one person
+            clip = np.stack([_shown(frame, path, shape.size_px) for frame in seen])
+            kept = self.anonymizer.kept(as_video(clip[None]), keep=self.keep, **changes)[0].numpy()
+            spans += [
+                Span(start_s=start, end_s=end, kept=mask, window=window, num_repeated=num_repeated, path=path)
+                for start, end, mask in zip(starts, ends, kept[: len(starts)], strict=True)
+            ]
+        return spans
 
     def _look(self, held: list[Frame]) -> None:
         """Find people several times in the window, and at both of its ends, so that nobody is missed between two."""
@@ -165,8 +198,11 @@ class Hider:
         size = frame.image.shape[:2]
         hidden = np.zeros(size, bool)
         if spans:
-            span = next((span for span in reversed(spans) if span.start_s <= frame.time_s), spans[0])
-            hidden = ~grown(span.kept, size)
+            # The latest step that has begun, and the first for a frame before it, which broken times can bring.
+            start_s = max((span.start_s for span in spans if span.start_s <= frame.time_s), default=spans[0].start_s)
+            for span in spans:
+                if span.start_s == start_s:
+                    hidden |= span.hidden(size, frame.time_s)
         poses: list[Pose] = []
         if self.people is not None:
             image = np.ascontiguousarray(frame.image)
@@ -176,6 +212,13 @@ class Hider:
 
     def _needs_poses(self) -> bool:
         return self.people is not None and (self.fill == "silhouette" or self.people.needs_poses)
+
+
+def _shown(frame: Frame, path: SquarePath | None, size_px: int) -> Image:
+    """What the network is shown of a frame: all of it, squeezed, or a person's square."""
+    if path is None:
+        return np.asarray(cv2.resize(frame.image, (size_px, size_px), interpolation=cv2.INTER_AREA))
+    return crop_square(frame.image, path.at(frame.time_s), size_px)
 
 
 def grown(kept: Bool[np.ndarray, "rows columns"], size: tuple[int, int]) -> Bool[np.ndarray, "height width"]:

@@ -31,6 +31,11 @@ PrivacyMode = Literal["grl", "coop"]
 Stem = Literal["pixels", "lite0"]
 MODEL_SCHEMA = "tubelet.anonymizer/1"
 MODEL_FILE = "model.safetensors"
+EMBEDDED = "people"
+"""Name of the anonymiser that ships; see `Anonymizer.load`."""
+
+SHOWN_PEOPLE, SHOWN_PICTURES = "people", "pictures"
+_EMBEDDED_FILE = Path(__file__).parent / "weights" / "people.safetensors"
 _MIDDLE_GREY = 0.4
 
 
@@ -185,6 +190,11 @@ class Anonymizer:
     def __init__(self, network: DualTokenViT, pruning: PruningConfig, facts: Mapping[str, Any]) -> None:
         self.network, self.pruning, self.facts = network.eval(), pruning, dict(facts)
 
+    @property
+    def is_shown_people(self) -> bool:
+        """Whether its clips are squares that go with a person, and not whole pictures."""
+        return bool(self.facts.get("shown") == SHOWN_PEOPLE)
+
     @torch.inference_mode()
     def __call__(
         self,
@@ -248,12 +258,12 @@ class Anonymizer:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Anonymizer:
-        """An anonymiser from a run folder or a file.
+        """An anonymiser from a run folder or a file; "people" is the one that ships.
 
         Raises:
             WeightsError: The file is missing, is no anonymiser, or its tensors do not fit what it says of itself.
         """
-        file = Path(path)
+        file = _EMBEDDED_FILE if path == EMBEDDED else Path(path)
         file = file / MODEL_FILE if file.is_dir() else file
         tensors, metadata = load_weights(file)
         card = json.loads(metadata.get("card", "{}"))

@@ -283,7 +283,7 @@ def glyphs() -> AnonymizationConfig:
 
 
 def people() -> AnonymizationConfig:
-    """Drawn people: their actions are kept, skin and clothes hidden; from ImageNet features. Not for real footage."""
+    """Squares round drawn people: what they do is kept, skin and clothes are hidden. The anonymiser that ships."""
     base = glyphs()
     shape = replace(base.shape, size_px=128, tubelet=(2, 16, 16), channels=64, depth=3, stem="lite0")
     return replace(
@@ -291,12 +291,13 @@ def people() -> AnonymizationConfig:
         data=PeopleData(),
         shape=shape,
         pruning=replace(base.pruning, blocks=(1, 2)),
-        num_warm_steps=900,
-        num_steps=400,
+        num_warm_steps=2400,
+        num_steps=800,
         batch_size=16,
         action_weight=0.25,
         optimizer=replace(base.optimizer, lr=2e-3),
         attack=replace(base.attack, num_steps=600),
+        num_threads=2,
     )
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from tubelet.methods.anonymization.fills import LEAST_PRESENCE
+from tubelet.methods.anonymization.followed import Follower, Found
 from tubelet.people.boxes import Boxes
 from tubelet.people.landmarks import Pose
 from tubelet.people.tiles import choose_tile_px
@@ -60,21 +60,6 @@ class Faces(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Found:
-    """The people of one moment.
-
-    Attributes:
-        time_s: When.
-        boxes_px: x0, y0, x1, y1 of each.
-        faces_px: Likewise of each face that a face detector found; none where bodies are hidden.
-    """
-
-    time_s: float
-    boxes_px: Float[np.ndarray, "people 4"]
-    faces_px: Float[np.ndarray, "faces 4"]
-
-
 class PeopleRegions:
     """Looks for people a few times a second and remembers them for a while.
 
@@ -90,6 +75,7 @@ class PeopleRegions:
     Attributes:
         needs_poses: Whether joints are needed to hide.
         history: What was found in every look.
+        follower: Who of one look is who of the next.
 
     Raises:
         ValueError: Faces are to be hidden and nothing finds them.
@@ -103,6 +89,7 @@ class PeopleRegions:
         self._found: deque[Found] = deque()
         self.needs_poses = hide == "face"
         self.history: list[Found] = []
+        self.follower = Follower()
 
     def look(self, image: UInt8[np.ndarray, "height width 3"], time_s: float) -> Found:
         """Find the people of a picture and remember them."""
@@ -115,17 +102,19 @@ class PeopleRegions:
         found = Found(time_s, boxes_px, self._faces_of(image, boxes_px, tile_px))
         self._found.append(found)
         self.history.append(found)
+        self.follower.add(found)
         return found
 
     def forget(self, before_s: float) -> None:
         """Drop what is too old to hide anything from here on."""
         while self._found and self._found[0].time_s < before_s - REACH_S:
             self._found.popleft()
+        self.follower.forget(before_s - 2 * REACH_S)
 
-    def boxes_at(self, time_s: float) -> Float[np.ndarray, "people 4"]:
-        """Boxes that hide at a moment: all that were found shortly before and after."""
+    def boxes_at(self, time_s: float) -> Float[np.ndarray, "boxes 4"]:
+        """Boxes that hide at a moment: all that were found shortly before and after, and those of who moves between."""
         near = [each.boxes_px for each in self._found if abs(each.time_s - time_s) <= REACH_S]
-        return np.concatenate(near) if near else np.zeros((0, 4), np.float32)
+        return np.concatenate([*near, self.follower.between(time_s)])
 
     def nearest(self, time_s: float) -> Float[np.ndarray, "people 4"]:
         """Boxes that were found nearest to a moment."""

@@ -16,7 +16,13 @@ from tubelet.errors import ConfigError
 from tubelet.methods.anonymization.data import ClipSource, MemorySource, PrivateBatch, check_private
 from tubelet.methods.anonymization.looked_at import LookedAt
 from tubelet.methods.anonymization.losses import dual_loss, reversal_weight
-from tubelet.methods.anonymization.model import MODEL_FILE, Anonymizer, DualTokenViT
+from tubelet.methods.anonymization.model import (
+    MODEL_FILE,
+    SHOWN_PEOPLE,
+    SHOWN_PICTURES,
+    Anonymizer,
+    DualTokenViT,
+)
 from tubelet.methods.anonymization.opening import open_source
 from tubelet.methods.anonymization.recipes import (
     RANDOM_START,
@@ -164,7 +170,10 @@ def _looked_at(network: DualTokenViT, source: ClipSource) -> ClipSource:
 
 
 def _facts(config: AnonymizationConfig, source: ClipSource) -> dict[str, Any]:
-    """What else is known of the model; `step_s` is the time from one frame to the next of its clips."""
+    """What else is known of the model; `step_s` is the time from one frame to the next of its clips.
+
+    `shown` says what the clips show: whole pictures, or squares that go with a person.
+    """
     return {
         "actions": list(source.action_names),
         "attributes": list(source.attribute_names),
@@ -173,6 +182,7 @@ def _facts(config: AnonymizationConfig, source: ClipSource) -> dict[str, Any]:
         "data": source.name,
         "versions": installed_versions(),
         "step_s": _step_s(config),
+        "shown": SHOWN_PEOPLE if isinstance(config.data, PeopleData) else SHOWN_PICTURES,
         "licence": "of its training clips" if isinstance(config.data, VideoData) else "Apache-2.0",
     }
 
