@@ -12,8 +12,9 @@ from tests.support.media import make_video, number_of
 
 from tubelet.cli.main import main
 from tubelet.errors import ConfigError, DatasetError, VideoReadError
-from tubelet.methods.token_pruning.questions import VideoQuestionSource, plain_text, spread_frames
+from tubelet.methods.token_pruning.questions import VideoQuestionSource, spread_frames
 from tubelet.methods.token_pruning.recipes import QuestionData, video_questions
+from tubelet.methods.token_pruning.words import plain_text
 from tubelet.runs import Report
 from tubelet.video import read_frames
 

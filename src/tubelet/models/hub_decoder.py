@@ -25,12 +25,27 @@ class HubDecoder(TextDecoder):
 
     Args:
         model: One that reads `inputs_embeds` and a mask of pairs, as those of the Llama family do (SmolLM2, Qwen).
+        is_frozen: Whether it stays as it is. Then its weights are neither parameters nor state of this module: a
+            training leaves them alone, and a checkpoint does not hold what was published.
     """
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    def __init__(self, model: PreTrainedModel, *, is_frozen: bool = False) -> None:
         super().__init__()
-        self.model: Any = model  # transformers has no types for what is called here
+        self.model: Any  # transformers has no types for what is called here
+        if is_frozen:
+            self.__dict__["model"] = model  # out of sight of nn.Module
+            self.model.eval().requires_grad_(requires_grad=False)
+        else:
+            self.model = model
         self.width = int(model.config.hidden_size)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> HubDecoder:
+        """Moves a frozen model along to another device or precision."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if "model" not in self._modules:
+            held: Any = self.model
+            held._apply(fn)
+        return self
 
     def embed(self, ids: Int64[Tensor, " tokens"]) -> Float[Tensor, "tokens channels"]:
         """The embeddings of text tokens."""
@@ -113,12 +128,13 @@ class HubTokenizer:
         return text
 
 
-def smollm2(*, notify: Callable[[str], None] | None = None) -> tuple[HubDecoder, HubTokenizer]:
+def smollm2(*, is_frozen: bool = False, notify: Callable[[str], None] | None = None) -> tuple[HubDecoder, HubTokenizer]:
     """SmolLM2 with 135 million parameters as a decoder, and its tokenizer: answers are words from the start.
 
     The file holds weights of 4 bits; they become 32-bit numbers when they are read, which takes a minute.
 
     Args:
+        is_frozen: As for `HubDecoder`.
         notify: Told what is fetched.
 
     Raises:
@@ -138,4 +154,4 @@ def smollm2(*, notify: Callable[[str], None] | None = None) -> tuple[HubDecoder,
     path = fetch(SMOLLM2_135M, notify=notify)
     model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
-    return HubDecoder(model), HubTokenizer(tokenizer)
+    return HubDecoder(model, is_frozen=is_frozen), HubTokenizer(tokenizer)

@@ -10,7 +10,13 @@ CHARACTERS = string.ascii_lowercase + string.digits + " .,:;?!'-+()/"
 
 
 class TextTokenizer(Protocol):
-    """What turns text into numbers and back."""
+    """What turns text into numbers and back.
+
+    Attributes:
+        vocabulary_size: Numbers that there are.
+    """
+
+    vocabulary_size: int
 
     def encode(self, text: str) -> list[int]:
         """The numbers of a text."""

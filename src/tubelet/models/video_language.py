@@ -415,8 +415,9 @@ def _check_finite(frames: Float[Tensor, "frames 3 height width"], clip_lengths: 
 
 
 def tiny_video_language(
-    tokenizer: CharacterTokenizer | None = None,
+    tokenizer: TextTokenizer | None = None,
     *,
+    decoder: TextDecoder | None = None,
     num_frames: int = 16,
     size_px: int = 48,
     patch_px: int = 4,
@@ -434,6 +435,7 @@ def tiny_video_language(
 
     Args:
         tokenizer: The vocabulary; `CharacterTokenizer()` if None.
+        decoder: The language model; a small one from random weights if None, whose sizes those with `lm_` are.
         num_frames: Frames of a clip that it is built for; others are allowed.
         size_px: Side of the frames.
         patch_px: Side of a patch.
@@ -447,7 +449,7 @@ def tiny_video_language(
         lm_heads: Its query heads.
         lm_kv_heads: Its key heads.
     """
-    tokenizer = CharacterTokenizer() if tokenizer is None else tokenizer
+    text = CharacterTokenizer() if tokenizer is None else tokenizer
     vit = VideoViT(
         1,
         num_frames=num_frames,
@@ -463,8 +465,9 @@ def tiny_video_language(
     spread_weights(vit)
     # As loud as patches: from the usual 0.02 a small network takes thousands of steps to learn where things are.
     nn.init.trunc_normal_(vit.positions, std=0.5)
-    decoder = LanguageDecoder(
-        tokenizer.vocabulary_size, width=lm_width, depth=lm_depth, num_heads=lm_heads, num_kv_heads=lm_kv_heads
-    )
+    if decoder is None:
+        decoder = LanguageDecoder(
+            text.vocabulary_size, width=lm_width, depth=lm_depth, num_heads=lm_heads, num_kv_heads=lm_kv_heads
+        )
     chosen = sorted({max(0, depth - 3), depth - 1}) if taps is None else taps
-    return VideoLanguageModel(vit, decoder, tokenizer, taps=chosen, pool=pool, connector_heads=num_heads)
+    return VideoLanguageModel(vit, decoder, text, taps=chosen, pool=pool, connector_heads=num_heads)

@@ -9,7 +9,7 @@ import torch
 
 from tubelet import weights
 from tubelet.errors import MissingExtraError
-from tubelet.models.hub_decoder import HubTokenizer, smollm2
+from tubelet.models.hub_decoder import HubDecoder, HubTokenizer, smollm2
 from tubelet.models.video_language import VideoLanguageModel, tiny_video_language
 
 
@@ -42,6 +42,33 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, missing: str)
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(MissingExtraError, match=rf"needs {missing}.*pip install tubelet\[language\]"):
         smollm2()
+
+
+def llama(vocabulary_size: int = 6) -> torch.nn.Module:
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    config = transformers.LlamaConfig(
+        vocab_size=vocabulary_size, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1,
+    )  # fmt: skip
+    return transformers.LlamaForCausalLM(config)
+
+
+def test_a_frozen_model_is_neither_trained_nor_saved_and_moves_along() -> None:
+    free, frozen = HubDecoder(llama()), HubDecoder(llama(), is_frozen=True)
+    assert len(list(free.parameters())) > 0
+    assert list(frozen.parameters()) == []
+    assert frozen.state_dict() == {}
+    inputs = torch.rand(1, 3, 16, requires_grad=True)
+    allowed, positions = torch.ones(1, 3, 3, dtype=torch.bool).tril(), torch.arange(3)[None]
+    outs = [decoder.logits(decoder(inputs, allowed, positions).hidden) for decoder in (free.eval(), frozen)]
+    torch.testing.assert_close(*outs)
+    outs[1].sum().backward()
+    assert inputs.grad is not None  # what speaks to it can learn
+    frozen.train()
+    assert not frozen.model.training
+    frozen.double()
+    assert frozen.embed(torch.tensor([1])).dtype == torch.float64
 
 
 @pytest.mark.slow

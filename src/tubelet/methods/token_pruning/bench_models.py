@@ -117,7 +117,7 @@ class RunSubject(Subject):
         if sizes.questions is not None:
             most = sizes.questions if data.num_test is None else min(data.num_test, sizes.questions)
             data = replace(data, num_test=most)
-        self.source = open_source(data)
+        self.source = open_source(replace(self.config, data=data))
         batch, _ = next(self.source.evaluation("test", batch_size=sizes.clips or 8))
         self.frames, self.lengths, self.questions = batch.frames, batch.clip_lengths, batch.questions
         self.about = (

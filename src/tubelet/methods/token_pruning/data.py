@@ -16,10 +16,8 @@ from tubelet.datasets.glyph_motion import Digits, load_digits
 from tubelet.datasets.labelled import Split
 from tubelet.datasets.needle_qa import NeedleClip, draw_needle_clip
 from tubelet.methods.token_pruning.recipes import NeedleData
-from tubelet.models.text_tokens import CharacterTokenizer
+from tubelet.methods.token_pruning.words import PLAIN, Words
 from tubelet.video.transform import IMAGENET_MEAN, IMAGENET_STD
-
-TEXT = CharacterTokenizer()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,10 +130,11 @@ class NeedleSource:
 
     Args:
         data: Which.
+        words: How questions are written.
     """
 
-    def __init__(self, data: NeedleData) -> None:
-        self.data = data
+    def __init__(self, data: NeedleData, words: Words = PLAIN) -> None:
+        self.data, self.words = data, words
         self.digits = _digits()
         self.failures: dict[str, str] = {}
 
@@ -168,14 +167,14 @@ class NeedleSource:
     def training_batch(self, step: int, *, batch_size: int, seed: int) -> QuestionBatch:
         """Clips that no other step has; other seeds see others."""
         first = (seed * 1_000_003 + step) * batch_size
-        return batch_of(self.clips("train", range(first, first + batch_size)), first=first, step=step)
+        return batch_of(self.clips("train", range(first, first + batch_size)), self.words, first=first, step=step)
 
     def evaluation(self, split: Split, *, batch_size: int) -> Iterator[tuple[QuestionBatch, list[NeedleClip]]]:
         """All clips of a split in order, with what is known of them."""
         total = self.num_expected(split)
         for first in range(0, total, batch_size):
             clips = self.clips(split, range(first, min(first + batch_size, total)))
-            yield batch_of(clips, first=first, step=first // batch_size), clips
+            yield batch_of(clips, self.words, first=first, step=first // batch_size), clips
 
 
 @cache
@@ -183,7 +182,7 @@ def _digits() -> Digits:
     return load_digits()
 
 
-def batch_of(clips: Sequence[AskedClip], *, first: int = 0, step: int = 0) -> QuestionBatch:
+def batch_of(clips: Sequence[AskedClip], words: Words, *, first: int = 0, step: int = 0) -> QuestionBatch:
     """Clips as the model takes them."""
     frames = np.concatenate([clip.frames for clip in clips])
     scaled = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
@@ -191,8 +190,8 @@ def batch_of(clips: Sequence[AskedClip], *, first: int = 0, step: int = 0) -> Qu
     return QuestionBatch(
         frames=(scaled - mean) / std,
         clip_lengths=torch.tensor([len(clip.frames) for clip in clips]),
-        questions=tuple(tuple(TEXT.encode(clip.question)) for clip in clips),
-        choices=tuple(tuple(tuple(TEXT.encode(choice, end=True)) for choice in clip.choices) for clip in clips),
+        questions=tuple(words.question(clip.question) for clip in clips),
+        choices=tuple(tuple(words.answer(choice) for choice in clip.choices) for clip in clips),
         answers=tuple(clip.answer for clip in clips),
         ids=tuple(f"clip {first + number}" for number in range(len(clips))),
         step=step,

@@ -50,7 +50,7 @@ def evaluate(config: TokenPruningConfig, run: RunDirectory, out: Path) -> Report
     torch.set_num_threads(config.num_threads)
     model, _ = load(run.path)
     model.to(find_device(config.device))
-    source = open_source(config.data)
+    source = open_source(config)
     found = {share: answered(model, source, "test", remove=share) for share in config.test_removes}
     metrics: dict[str, Metric] = {}
     for share, answers in found.items():

@@ -1,9 +1,8 @@
-"""Questions about real videos: frames spread over each video, words in the characters that the language model knows."""
+"""Questions about real videos: frames spread over each video, words as the language model knows them."""
 
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,26 +16,14 @@ from tubelet.datasets.labelled import Split
 from tubelet.datasets.loader import FailureLimit
 from tubelet.datasets.video_questions import VideoQuestion, read_video_questions
 from tubelet.errors import ConfigError, DatasetError, VideoReadError
-from tubelet.methods.token_pruning.data import TEXT, NeedleSource, QuestionBatch, QuestionSource, batch_of
-from tubelet.methods.token_pruning.recipes import NeedleData, QuestionData
+from tubelet.methods.token_pruning.data import NeedleSource, QuestionBatch, QuestionSource, batch_of
+from tubelet.methods.token_pruning.recipes import QuestionData, TokenPruningConfig
+from tubelet.methods.token_pruning.words import PLAIN, Words, words_of
 from tubelet.training.seed import step_generator
 from tubelet.video import VideoReader
 
 _ORDER = 11  # stream of random numbers: which questions a step asks
 _MOST_CACHED_BYTES = 2**29
-_WRITTEN_AS = {
-    **dict.fromkeys('‘’‚`´“”„"', "'"),
-    **dict.fromkeys("‐‑‒–—−_", "-"),
-    **dict.fromkeys("\t\n\r\u00a0", " "),
-    **dict.fromkeys("[{", "("),
-    **dict.fromkeys("]}", ")"),
-    "…": "...",
-    "&": " and ",
-    "%": " percent",
-    "×": " x ",
-    "\\": "/",
-}
-"""What characters outside of the vocabulary become; letters lose their accents besides."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +63,7 @@ class VideoQuestionSource:
 
     Args:
         data: Which.
+        words: How they are written.
 
     Attributes:
         failures: Why videos could not be read, by the question's id.
@@ -88,14 +76,14 @@ class VideoQuestionSource:
 
     strata = ("question",)
 
-    def __init__(self, data: QuestionData) -> None:
+    def __init__(self, data: QuestionData, words: Words = PLAIN) -> None:
         if not data.path:
             raise ConfigError("data.path is empty; name the file of questions: --set data.path=QUESTIONS.jsonl")
-        self.data = data
+        self.data, self.words = data, words
         self.path = Path(data.path)
         found = read_video_questions(self.path, Path(data.root) if data.root else None)
         self.split_rule, self._of = _by_split(self.path, found)
-        self._words = {each.id: _in_words(each) for each in found}
+        self._words = {each.id: _in_words(each, words) for each in found}
         self._numbers = {video: number for number, video in enumerate(dict.fromkeys(each.video for each in found))}
         self._frames: dict[Path, UInt8[np.ndarray, "time size size 3"]] = {}
         self._cached_bytes = 0
@@ -128,7 +116,7 @@ class VideoQuestionSource:
         clips = self._readable([questions[int(number)] for number in chosen])
         if not clips:
             raise DatasetError(f"{self.path}: no video of step {step} can be read; run `tubelet check` on their folder")
-        return batch_of(clips, step=step)
+        return batch_of(clips, self.words, step=step)
 
     def evaluation(self, split: Split, *, batch_size: int) -> Iterator[tuple[QuestionBatch, list[VideoClip]]]:
         """All questions of a split in order, without those whose video cannot be read.
@@ -141,7 +129,7 @@ class VideoQuestionSource:
             clips = self._readable(questions[first : first + batch_size])
             num_read += len(clips)
             if clips:
-                yield batch_of(clips, first=first, step=step), clips
+                yield batch_of(clips, self.words, first=first, step=step), clips
         if not num_read:
             raise DatasetError(
                 f"{self.path}: none of the {len(questions)} questions of {split} has a video that can be read"
@@ -207,14 +195,17 @@ class VideoQuestionSource:
             )
 
 
-def open_source(data: NeedleData | QuestionData) -> QuestionSource:
+def open_source(config: TokenPruningConfig) -> QuestionSource:
     """Where the clips of a config come from.
 
     Raises:
         ConfigError: No file of questions is named.
         DatasetError: Questions cannot be read.
+        MissingExtraError: A library for the language model is not installed.
+        WeightsError: Its file cannot be had.
     """
-    return NeedleSource(data) if isinstance(data, NeedleData) else VideoQuestionSource(data)
+    data, words = config.data, words_of(config.shape.decoder)
+    return VideoQuestionSource(data, words) if isinstance(data, QuestionData) else NeedleSource(data, words)
 
 
 def spread_frames(path: Path, num_frames: int, size_px: int) -> UInt8[np.ndarray, "time size size 3"]:
@@ -238,29 +229,11 @@ def spread_frames(path: Path, num_frames: int, size_px: int) -> UInt8[np.ndarray
     return np.stack([cv2.resize(clip.frames[number], size, interpolation=cv2.INTER_AREA) for number in first])
 
 
-def plain_text(text: str) -> str:
-    """A text in small letters, without accents, with characters replaced that the vocabulary has others for.
-
-    Args:
-        text: Any.
-
-    Raises:
-        ValueError: A character is left that is not in the vocabulary.
-    """
-    written = "".join(_WRITTEN_AS.get(character, character) for character in text)
-    bare = "".join(each for each in unicodedata.normalize("NFKD", written) if not unicodedata.combining(each))
-    plain = " ".join(bare.lower().split())
-    unknown = sorted(set(plain) - set(TEXT.characters))
-    if unknown:
-        raise ValueError(f"{text!r} has {unknown}, which the vocabulary has nothing for; allowed: {TEXT.characters!r}")
-    return plain
-
-
-def _in_words(question: VideoQuestion) -> tuple[str, tuple[str, ...]]:
+def _in_words(question: VideoQuestion, vocabulary: Words) -> tuple[str, tuple[str, ...]]:
     """Question and choices as they are encoded."""
     try:
-        choices = tuple(plain_text(choice) for choice in question.choices)
-        words = plain_text(question.question)
+        choices = tuple(vocabulary.written(choice) for choice in question.choices)
+        words = vocabulary.written(question.question)
     except ValueError as error:
         raise DatasetError(f"{question.id}: {error}; write it in other words") from error
     if len(set(choices)) < len(choices) or not all(choices):

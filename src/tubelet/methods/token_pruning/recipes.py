@@ -67,10 +67,20 @@ class QuestionData:
                 raise ValueError(f"{name} is {value}; allowed: 1 or more")
 
 
+DecoderName = Literal["characters", "smollm2"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class VideoLanguageShape:
-    """Sizes of a video-language model; see `tiny_video_language`."""
+    """Sizes of a video-language model; see `tiny_video_language`.
 
+    Attributes:
+        decoder: The language model: "characters", a small one from random weights that writes letter by letter, whose
+            sizes the fields with `lm_` are; or "smollm2", SmolLM2 with 135 million parameters, which writes words and
+            is not trained: the transformer and the connector learn to speak to it. Needs the extra `language`.
+    """
+
+    decoder: DecoderName = "characters"
     size_px: int = 24
     patch_px: int = 4
     pool: int = 2

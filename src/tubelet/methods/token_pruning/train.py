@@ -10,12 +10,13 @@ from typing import Any
 from torch import Tensor, nn
 
 from tubelet.configs import from_json, to_json
-from tubelet.errors import WeightsError
-from tubelet.methods.token_pruning.data import TEXT, QuestionBatch, QuestionSource
+from tubelet.errors import ConfigError, WeightsError
+from tubelet.methods.token_pruning.data import QuestionBatch, QuestionSource
 from tubelet.methods.token_pruning.language import PrunedVideoLanguage
 from tubelet.methods.token_pruning.measure import answered
 from tubelet.methods.token_pruning.questions import open_source
 from tubelet.methods.token_pruning.recipes import TokenPruningConfig
+from tubelet.methods.token_pruning.words import PLAIN, published_decoder
 from tubelet.models.video_language import tiny_video_language
 from tubelet.runs import RunDirectory, installed_versions
 from tubelet.training.loop import LoopConfig, fit
@@ -58,7 +59,7 @@ def train_model(config: TokenPruningConfig, run: RunDirectory) -> PrunedVideoLan
     device = find_device(config.device)
     seed_everything(config.seed, num_threads=config.num_threads, deterministic=device.type == "cpu")
     model = build(config).to(device)
-    source = open_source(config.data)
+    source = open_source(config)
     trained = fit(
         model,
         adamw(model, lr=config.optimizer.lr, weight_decay=config.optimizer.weight_decay),
@@ -90,23 +91,30 @@ def check(config: TokenPruningConfig) -> None:
     """See that a training can begin.
 
     Raises:
-        ConfigError: The device is absent, or no questions are named.
+        ConfigError: The device is absent, no questions are named, or shape and pruning do not fit each other.
         DatasetError: Questions cannot be read.
     """
     find_device(config.device)
-    build(config)
-    open_source(config.data)
+    try:
+        build(config)
+    except ValueError as error:
+        raise ConfigError(f"shape and pruning do not fit each other: {error}") from error
+    open_source(config)
 
 
 def build(config: TokenPruningConfig) -> PrunedVideoLanguage:
-    """The model of a config, with random weights.
+    """The model of a config, with random weights but for a published language model.
 
     Raises:
         ValueError: The pruning does not fit the model.
+        MissingExtraError: A library for the language model is not installed.
+        WeightsError: Its file cannot be had.
     """
     shape = config.shape
+    decoder, tokenizer = (None, PLAIN.tokenizer) if shape.decoder == "characters" else published_decoder()
     model = tiny_video_language(
-        TEXT,
+        tokenizer,
+        decoder=decoder,
         num_frames=config.data.num_frames,
         size_px=shape.size_px,
         patch_px=shape.patch_px,
