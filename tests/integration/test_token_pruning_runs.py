@@ -15,8 +15,9 @@ from tubelet.datasets.needle_qa import NeedleStyle
 from tubelet.errors import WeightsError
 from tubelet.methods.token_pruning.data import NeedleSource
 from tubelet.methods.token_pruning.measure import answered
+from tubelet.methods.token_pruning.pruning import PruningConfig
 from tubelet.methods.token_pruning.recipes import NeedleData, TokenPruningConfig, needle_qa
-from tubelet.methods.token_pruning.train import MODEL_FILE, build, load, train
+from tubelet.methods.token_pruning.train import MODEL_FILE, begun, build, load, train
 from tubelet.runs import RunDirectory
 from tubelet.training.weights_files import load_weights, save_weights
 
@@ -113,3 +114,24 @@ def test_settings_that_cannot_be_are_refused_before_training(
 ) -> None:
     assert main(["train", "token_pruning:needle_qa", "--out", str(tmp_path / "run"), "--set", setting]) != 0
     assert message in capsys.readouterr().err
+
+
+def test_a_training_goes_on_from_the_model_of_another_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dense = replace(config(), pruning=PruningConfig(method="dense", remove=0.0), train_removes=(0.0,))
+    train(dense, RunDirectory.create(tmp_path / "dense", {"recipe": "needle_qa_dense"}))
+    first, _ = load(tmp_path / "dense")
+    wanted = replace(config(), start=str(tmp_path / "dense"))
+    begins = begun(wanted)
+    for name, value in first.model.state_dict().items():
+        assert torch.equal(begins.model.state_dict()[name], value)
+    assert begins.scorer is not None
+    assert main([*arguments(tmp_path / "run"), "--set", f"start={tmp_path / 'dense'}"]) == 0
+    (tmp_path / "dense" / MODEL_FILE).unlink()
+    model, loaded = load(tmp_path / "run")  # what it started from is not needed any more
+    assert loaded.start is not None
+    assert not torch.equal(model.model.decoder.embed(torch.tensor([1])), first.model.decoder.embed(torch.tensor([1])))
+    for setting, message in (("shape.lm_width=32", "whose model has another shape"), ("start=nowhere", "nowhere")):
+        train(dense, RunDirectory(tmp_path / "dense"))
+        begin = [*arguments(tmp_path / "other"), "--set", f"start={tmp_path / 'dense'}", "--set", setting]
+        assert main(begin) == 2, setting
+        assert message in capsys.readouterr().err

@@ -20,7 +20,7 @@ from tubelet.methods.token_pruning.hub_molmo import Molmo2
 from tubelet.methods.token_pruning.hub_prompt import IGNORED, ShortPrompt, harmless_token, shortened
 from tubelet.methods.token_pruning.hub_qwen import QwenVL
 from tubelet.methods.token_pruning.hub_tower import ClipTokens, FrameBatch, HubFamily, HubPruning, run_tower
-from tubelet.methods.token_pruning.pruning import GROUP_METHODS, PruningConfig, check_depth
+from tubelet.methods.token_pruning.pruning import GROUP_METHODS, PruningConfig, RemembersPruning, check_depth
 from tubelet.methods.token_pruning.scorer import GroupScorer
 
 FAMILIES: dict[str, type[HubFamily]] = {
@@ -109,7 +109,7 @@ def family_of(model: nn.Module) -> HubFamily:
     return family(model)
 
 
-class PrunedHubVideoLanguage(nn.Module):
+class PrunedHubVideoLanguage(RemembersPruning):
     """A published video-language model with visual tokens removed on the way.
 
     Args:
@@ -125,7 +125,7 @@ class PrunedHubVideoLanguage(nn.Module):
     """
 
     def __init__(self, model: nn.Module, config: PruningConfig, family: HubFamily) -> None:
-        super().__init__()
+        super().__init__(config)
         if config.method not in ("dense", *GROUP_METHODS):
             raise ValueError(
                 f"method {config.method!r} is not possible with {family.title} of transformers; allowed: dense, "
@@ -134,7 +134,7 @@ class PrunedHubVideoLanguage(nn.Module):
         if config.method != "dense" and family.pool is not None:
             family.require_pool(config.pool)
         check_depth(config, family.taps[-1] + 1, family.taps)
-        self.model, self.config, self.family = model, config, family
+        self.model, self.family = model, family
         self.scorer: GroupScorer | None = None
         if config.method == "stts":
             scorer = GroupScorer(family.width, num_heads=family.num_heads, hidden=config.hidden)

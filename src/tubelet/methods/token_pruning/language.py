@@ -16,6 +16,7 @@ from tubelet.methods.token_pruning.pruning import (
     RemembersPruning,
     scorer_for,
 )
+from tubelet.methods.token_pruning.stats import stats_of
 from tubelet.models.language_decoder import PROMPT, VISUAL, DecoderState, LanguageDecoder, LayerReduction
 from tubelet.models.prompt_layout import PositionIds
 from tubelet.models.token_merging import TokenMerging
@@ -65,10 +66,12 @@ class PrunedReading(Reading, total=False):
     Attributes:
         remove: Instead of the share that the model was made with.
         draw: Number of the random draw, for methods that draw.
+        prunable: Clips of which groups may go; all if None.
     """
 
     remove: float | None
     draw: int
+    prunable: Bool[Tensor, " clips"] | None
 
 
 class PrunedVideoLanguage(RemembersPruning):
@@ -106,9 +109,13 @@ class PrunedVideoLanguage(RemembersPruning):
         answer_ids: Sequence[Sequence[int]] | None = None,
         **reading: Unpack[PrunedReading],
     ) -> VideoLanguageOutput:
-        """As `VideoLanguageModel.forward`; `notes` hold `keep`, `scores`, and with gradients on `aux_loss`."""
+        """As `VideoLanguageModel.forward`; `notes` hold `keep`, `scores`, `stats`, with gradients on `aux_loss` too."""
         options = self.options(frames, clip_lengths, **reading)
         output: VideoLanguageOutput = self.model(frames, clip_lengths, text_ids, answer_ids, **options)
+        reduction = options.get("reduction")
+        if isinstance(reduction, GroupPruning):
+            num_blocks = max(self.model.taps) + 1
+            output.notes["stats"] = stats_of(output.notes, reduction, self.model.vit, num_blocks=num_blocks)
         if self.scorer is not None and "aux_loss" not in output.notes and torch.is_grad_enabled():
             # Nothing was scored. Processes that share a training must all have gradients of all parameters.
             output.notes["aux_loss"] = 0.0 * sum(parameter.sum() for parameter in self.scorer.parameters())
@@ -147,6 +154,7 @@ class PrunedVideoLanguage(RemembersPruning):
         *,
         remove: float | None = None,
         draw: int = 0,
+        prunable: Bool[Tensor, " clips"] | None = None,
         **reading: Unpack[Reading],
     ) -> ReadOptions:
         """What makes the model remove tokens from these clips; see `PrunedReading`."""
@@ -161,6 +169,6 @@ class PrunedVideoLanguage(RemembersPruning):
         elif method in GROUP_METHODS and len(frames):
             grid = self.model.vit.grid_of(frames.transpose(0, 1)[None])
             options["reduction"] = GroupPruning(
-                self.config, grid, clip_lengths, scorer=self.scorer, remove=share, draw=draw
+                self.config, grid, clip_lengths, scorer=self.scorer, prunable=prunable, remove=share, draw=draw
             )
         return options

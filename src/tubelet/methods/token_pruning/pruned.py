@@ -10,7 +10,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from tubelet.methods.token_pruning.language import PrunedVideoLanguage
-from tubelet.methods.token_pruning.packing import Packing
 from tubelet.methods.token_pruning.pruning import (
     GROUP_METHODS,
     METHODS,
@@ -20,31 +19,10 @@ from tubelet.methods.token_pruning.pruning import (
     RemembersPruning,
     scorer_for,
 )
+from tubelet.methods.token_pruning.stats import PruningStats, stats_of
 from tubelet.models.token_merging import TokenMerging
-from tubelet.models.token_reduction import Tokens
 from tubelet.models.video_language import VideoLanguageModel
 from tubelet.models.vit import VideoViT
-
-
-@dataclass(frozen=True, kw_only=True)
-class PruningStats:
-    """What was removed from a batch.
-
-    Attributes:
-        kept_per_frame: Groups that stay, of each frame; empty where nothing is removed by groups.
-        num_groups: Of a frame.
-        kept_share: Groups that stay, as a share of all, over clips that may be pruned; 1 where none may.
-        num_rows: Rows of the packed layout; None where tokens are not packed in bins.
-        bin_efficiency: Fewest rows that could do, over `num_rows`.
-        num_refilled: Tokens that were put back into rows that had room.
-    """
-
-    kept_per_frame: tuple[int, ...] = ()
-    num_groups: int = 0
-    kept_share: float = 1.0
-    num_rows: int | None = None
-    bin_efficiency: float | None = None
-    num_refilled: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +104,7 @@ class PrunedClassifier(RemembersPruning):
             aux_loss=notes.get("aux_loss"),
             keep=notes.get("keep"),
             scores=notes.get("scores"),
-            stats=stats_of(encoded.tokens, reduction),
+            stats=stats_of(notes, reduction, self.model),
         )
 
 
@@ -139,31 +117,6 @@ def check_finite(video: Float[Tensor, "clips 3 time height width"]) -> None:
     finite = video.isfinite().flatten(1).all(1)
     if not bool(finite.all()):
         raise FloatingPointError(f"clip {int((~finite).nonzero()[0])} has pixels that are no finite numbers")
-
-
-def stats_of(tokens: Tokens, reduction: GroupPruning) -> PruningStats:
-    """What the notes of a pass say."""
-    keep = tokens.notes.get("keep")
-    num_groups = len(reduction.groups)
-    if keep is None:
-        return PruningStats(num_groups=num_groups)
-    counted = keep[reduction.in_prunable]
-    packing: Packing | None = tokens.notes.get("packing")
-    num_rows = efficiency = None
-    num_refilled = 0
-    if packing is not None and packing.mask is not None:
-        num_rows, capacity = tokens.ids.shape
-        kept = int(keep[:, reduction.of_patch].sum())
-        num_refilled = sum(packing.counts) - kept
-        efficiency = -(-kept // capacity) / num_rows
-    return PruningStats(
-        kept_per_frame=tuple(keep.sum(1).tolist()),
-        num_groups=num_groups,
-        kept_share=float(counted.float().mean()) if len(counted) else 1.0,
-        num_rows=num_rows,
-        bin_efficiency=efficiency,
-        num_refilled=num_refilled,
-    )
 
 
 def config_for(method: str, remove: float, **options: Any) -> PruningConfig:  # noqa: ANN401

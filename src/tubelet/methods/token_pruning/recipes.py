@@ -102,6 +102,8 @@ class TokenPruningConfig:
         data: Which clips and questions.
         shape: Of the model.
         pruning: What is removed, and how.
+        start: Folder of a run whose model this training goes on from, whatever that run removed; the scorer is new.
+            From random weights if None.
         train_removes: Shares that are removed in training, one drawn for each step.
         test_removes: Shares at which the model is tested.
         num_steps: Of the training.
@@ -117,6 +119,7 @@ class TokenPruningConfig:
     data: NeedleData | QuestionData = field(default_factory=NeedleData)
     shape: VideoLanguageShape = field(default_factory=VideoLanguageShape)
     pruning: PruningConfig = field(default_factory=PruningConfig)
+    start: str | None = None
     train_removes: tuple[float, ...] = (0.5, 0.7, 0.8)
     test_removes: tuple[float, ...] = (0.0, 0.5, 0.7, 0.8)
     num_steps: int = 1000

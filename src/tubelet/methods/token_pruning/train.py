@@ -58,7 +58,7 @@ def train_model(config: TokenPruningConfig, run: RunDirectory) -> PrunedVideoLan
     """
     device = find_device(config.device)
     seed_everything(config.seed, num_threads=config.num_threads, deterministic=device.type == "cpu")
-    model = build(config).to(device)
+    model = begun(config).to(device)
     source = open_source(config)
     trained = fit(
         model,
@@ -91,12 +91,14 @@ def check(config: TokenPruningConfig) -> None:
     """See that a training can begin.
 
     Raises:
-        ConfigError: The device is absent, no questions are named, or shape and pruning do not fit each other.
+        ConfigError: The device is absent, no questions are named, shape and pruning do not fit each other, or the run
+            to start from is of another shape.
+        WeightsError: The run to start from has no model.
         DatasetError: Questions cannot be read.
     """
     find_device(config.device)
     try:
-        build(config)
+        begun(config)
     except ValueError as error:
         raise ConfigError(f"shape and pruning do not fit each other: {error}") from error
     open_source(config)
@@ -128,6 +130,27 @@ def build(config: TokenPruningConfig) -> PrunedVideoLanguage:
         lm_kv_heads=shape.lm_kv_heads,
     )
     return PrunedVideoLanguage(model, config.pruning)
+
+
+def begun(config: TokenPruningConfig) -> PrunedVideoLanguage:
+    """The model with the weights that its training starts from.
+
+    Raises:
+        ConfigError: The run to start from is of another shape.
+        WeightsError: It has no model.
+    """
+    model = build(config)
+    if config.start is None:
+        return model
+    other, _ = load(Path(config.start))
+    try:
+        model.model.load_state_dict(other.model.state_dict())
+    except RuntimeError as error:
+        raise ConfigError(
+            f"start is {config.start}, whose model has another shape: {error}; give the same shape, or "
+            "start from nothing"
+        ) from error
+    return model
 
 
 def load(folder: Path) -> tuple[PrunedVideoLanguage, TokenPruningConfig]:

@@ -43,6 +43,12 @@ def pruned(model: nn.Module, method: str = "stts", remove: float = 0.5, **option
     return wrapped.eval()
 
 
+def test_weights_of_another_budget_are_loaded_with_a_warning(models: dict[str, nn.Module]) -> None:
+    one, other = pruned(models[QWEN[0]]), pruned(models[QWEN[0]], remove=0.7)
+    with pytest.warns(UserWarning, match="trained with remove=0.5 and after_block=1; this model has remove=0.7"):
+        other.load_state_dict(one.state_dict())
+
+
 def prompt_of(given: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value for name, value in given.items() if name != "labels"}
 
@@ -193,7 +199,7 @@ def test_what_was_trained_can_be_kept(published: dict[str, Path], models: dict[s
     assert {name.removeprefix("model.") for name in names if name.startswith("model.")} == set(
         models[family].state_dict()
     )
-    assert {name.split(".")[0] for name in names} == {"model", "scorer"}
+    assert {name.split(".")[0] for name in names} == {"model", "scorer", "_extra_state"}
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -211,6 +211,8 @@ def test_bins_say_how_full_they_are(video: Tensor) -> None:
     assert stats.bin_efficiency is not None
     assert 0.5 <= stats.bin_efficiency <= 1
     assert sum(stats.kept_per_frame) == 36
+    assert stats.backend == "packed_mask"
+    assert 0 < stats.flops < stats.dense_flops
 
 
 @pytest.mark.parametrize("bias_norm", ["frame", "row"])

@@ -184,3 +184,14 @@ def test_a_question_without_pictures_shifts_no_clip(frames: Tensor) -> None:
     torch.nn.init.constant_(model.scorer.mlp[-1].bias, float("nan"))
     with pytest.raises(FloatingPointError, match="clip 1 has a score"):
         model(frames, lengths, questions, answers)
+
+
+def test_clips_that_are_spared_keep_all_and_operations_are_counted(frames: Tensor) -> None:
+    with torch.no_grad():
+        out = pruned("random")(frames, LENGTHS, QUESTIONS, prunable=torch.tensor([False, True, True]))
+    first = int(LENGTHS[0])
+    assert bool(out.notes["keep"][:first].all())
+    assert not bool(out.notes["keep"][first:].all())
+    stats = out.notes["stats"]
+    assert 0 < stats.flops < stats.dense_flops
+    assert sum(stats.kept_per_frame) == int(out.notes["keep"].sum())
