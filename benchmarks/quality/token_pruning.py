@@ -6,8 +6,9 @@ Five ways of training a small video-language model over five seeds: with nothing
 with scores taught by the temporal loss alone, by the answers alone, and by both. Each is done twice: from random
 weights, and ("tuned") for half as many steps from one model that learned the task with nothing removed, as published
 models are. All see the same clips, number by number, and are tested on the same held-out ones, so that they are
-compared clip by clip. Methods that need no training are tested on the model with nothing removed. What is done is noted in --work as it comes; the same command goes on from
-there. Writes benchmarks/reports/token_pruning.json and benchmarks/claims/token_pruning.json.
+compared clip by clip. Methods that need no training are tested on the model with nothing removed. What is done is noted
+in --work as it comes; the same command goes on from there. Writes benchmarks/reports/token_pruning.json and
+benchmarks/claims/token_pruning.json.
 """
 
 from __future__ import annotations

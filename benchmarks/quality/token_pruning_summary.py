@@ -175,7 +175,8 @@ def _claims(tests: Tests, report: Path) -> list[Claim]:
             if (found := paired(f"stts{way}|{remove:g}", f"random{way}|{remove:g}")) is not None:
                 claim(
                     f"E1{way.replace('_', '-')}-random-{remove:g}",
-                    f"With {remove:.0%} of the groups removed, trained scores answer better than random groups ({how}).",
+                    f"With {remove:.0%} of the groups removed, trained scores answer better than random groups "
+                    f"({how}).",
                     found,
                     holds=found.difference[1] > 0,
                 )
