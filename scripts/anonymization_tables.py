@@ -31,6 +31,8 @@ _NAMES = {
     "downsample4": "a quarter of the resolution",
     "blur3": "blur, 3 px",
     "blur7": "blur, 7 px",
+    "boxes_black": "a black box on what is private, given",
+    "boxes_blur": "a blurred box on what is private, given",
 }
 _ALONG = {"": "", "ema": ", smoothed", "tube": ", whole places"}
 

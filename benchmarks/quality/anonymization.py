@@ -17,11 +17,12 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from anonymization_summary import ROOT, Arms, write
+from jaxtyping import Bool, Float
 from journal import note, read_journal
 
 from tubelet.configs import to_json
@@ -31,12 +32,13 @@ from tubelet.methods.anonymization.attack import attack
 from tubelet.methods.anonymization.baselines import (
     MaskRule,
     blurred,
+    boxes_hidden,
     downsampled,
     merging_mask,
     pruned_mask,
     rule_mask,
 )
-from tubelet.methods.anonymization.data import Hide, MemorySource, open_glyphs
+from tubelet.methods.anonymization.data import Hide, MemorySource, as_frames, as_video, open_glyphs
 from tubelet.methods.anonymization.masks import masked
 from tubelet.methods.anonymization.measure import known_of, mask_metrics, measured
 from tubelet.methods.anonymization.model import MODEL_FILE, Anonymizer, DualTokenViT, PrivacyMode
@@ -75,6 +77,9 @@ E1_ARMS = ("random", *TRAINED)
 CURVE_KEEPS, CURVE_WEIGHTS = (0.3, 0.5, 0.7, 0.9), (0.0, 0.25, 0.5, 1.0, 2.0)
 TRAINED |= {f"grl_{weight:g}": ("grl", weight, "all") for weight in CURVE_WEIGHTS[1:]}
 TRAINED |= {f"coop_{weight:g}_place": ("coop", weight, "place") for weight in CURVE_WEIGHTS[1:]}
+BOXES: dict[str, Literal["black", "blur"]] = {"boxes_black": "black", "boxes_blur": "blur"}
+"""Boxes of what is private, which somebody has given."""
+
 BORROWED = {"privacy_only": "coop_1_place", "merging": "action_only"}
 """Baselines that read another arm's network: its privacy token alone, or which tubelets would merge least in it."""
 
@@ -210,7 +215,7 @@ def do(job: Job, work: Path) -> dict[str, Any]:
     source, attacked_bits = learned_of(job), attacked_of(job)
     tubelet = config.shape.tubelet
     masks: dict[str, Any] = {}
-    if job.arm == "raw":
+    if job.arm == "raw" or job.arm in BOXES:
         hide: Hide = lambda video: video  # noqa: E731
     elif job.arm.startswith("downsample"):
         hide = lambda video: downsampled(video, int(job.arm[-1]))  # noqa: E731
@@ -220,7 +225,7 @@ def do(job: Job, work: Path) -> dict[str, Any]:
         kept_of = _kept(job, source, work)
         hide = lambda video: masked(video, kept_of(video).bool(), tubelet)  # noqa: E731
         masks = {name: metric.value for name, metric in mask_metrics(source, kept_of, tubelet).items()}
-    published = attacked_bits.hidden(hide)
+    published = boxed(attacked_bits, BOXES[job.arm]) if job.arm in BOXES else attacked_bits.hidden(hide)
     folder = work / "attacks" / job.key.replace("|", "_")
     attacked = attack(
         published, config.attack, folder, num_frames=8, size_px=config.shape.size_px, seed=job.seed, device="cpu"
@@ -240,6 +245,23 @@ def do(job: Job, work: Path) -> dict[str, Any]:
         "right": (attacked.action_scores.argmax(1) == attacked.truth.actions).astype(int).tolist(),
         "private_scores": np.round(scores, 4).tolist(),
     }
+
+
+def boxed(source: MemorySource, fill: Literal["black", "blur"]) -> MemorySource:
+    """The clips with the box of what is private hidden, as if somebody had said where it is."""
+    splits = {}
+    for split, clips in source.splits.items():
+        assert clips.secret is not None
+        boxes = [[_box(secret)] * clips.frames.shape[1] for secret in clips.secret]
+        parts = [slice(start, start + 256) for start in range(0, len(clips), 256)]
+        hidden = [as_frames(boxes_hidden(as_video(clips.frames[part]), boxes[part], fill=fill)) for part in parts]
+        splits[split] = replace(clips, frames=np.concatenate(hidden))
+    return MemorySource(source.name, splits)
+
+
+def _box(mask: Bool[np.ndarray, "height width"]) -> Float[torch.Tensor, "1 4"]:
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return torch.tensor([[columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]], dtype=torch.float32)
 
 
 def _kept(job: Job, source: MemorySource, work: Path) -> Hide:
@@ -275,7 +297,7 @@ def jobs_of(experiment: str) -> Iterator[Job]:
                 for arm in E1_ARMS:
                     if keep == KEEPS[0] or arm in AT_ALL_KEEPS:
                         yield from (Job(arm, temporal, keep, seed, STYLE) for temporal in both)
-        for arm in ("raw", "downsample2", "downsample4", "blur3", "blur7"):
+        for arm in ("raw", "downsample2", "downsample4", "blur3", "blur7", *BOXES):
             yield Job(arm, "none", 1.0, 0, STYLE)
         for keep in KEEPS:
             for arm in ("centre", "motion"):
