@@ -130,7 +130,7 @@ def anonymized_footage() -> str:
                 _left(left["recogniser_agreement"]),
                 _left(left["faces_still_found"]),
                 _left(left["people_told_again_after"]),
-                " / ".join(f"{100 * parts[name]['value']:.0f}" for name in ("head", "trunk", "limbs") if name in parts),
+                _parts(parts),
             ]
         )
     head = [
@@ -144,6 +144,13 @@ def anonymized_footage() -> str:
         "of heads / trunks / limbs visible, %",
     ]
     return table(head, rows)
+
+
+def _parts(parts: dict[str, Any]) -> str:
+    if not parts:
+        return ""
+    shares = " / ".join(f"{100 * parts[name]['value']:.0f}" for name in ("head", "trunk", "limbs"))
+    return f"{shares}, n={parts['head']['n']}"
 
 
 def _left(metric: dict[str, Any]) -> str:

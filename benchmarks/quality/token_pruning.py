@@ -124,7 +124,9 @@ def do(job: Job, work: Path, num_steps: int) -> dict[str, Any]:
         folder.parent.mkdir(parents=True, exist_ok=True)
         run = RunDirectory(folder) if folder.exists() else RunDirectory.create(folder, {"recipe": "needle_qa"})
         train(config, run)
-    model, _ = load(folder)
+    model, found = load(folder)
+    if found != config:
+        raise SystemExit(f"{folder} holds a training with other settings; give another --work")
     source = NeedleSource(config.data)
     removes = (0.0,) if job.arm.startswith("dense") else REMOVES
     tests = {f"{job.arm}|{remove:g}": row_of(answered(model, source, "test", remove=remove)) for remove in removes}

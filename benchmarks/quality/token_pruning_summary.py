@@ -18,7 +18,7 @@ from tubelet.runs import installed_versions, write_json
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = "python benchmarks/quality/token_pruning.py"
 NUM_DRAWS = 2000
-_WAYS = {"": "from random weights", "_tuned": "from a model that knows the task"}
+_WAYS = {"": "from random weights", "_tuned": "all from one model that knows the task"}
 _NOTE = (
     "Interval over {over}; the first less the second. One set of drawn clips of 8 frames of "
     "24x24 pixels; networks of 4 blocks of 64 channels; groups leave after the second block."
@@ -140,7 +140,10 @@ def _claims(tests: Tests, report: Path) -> list[Claim]:
 
     def claim(name: str, statement: str, found: Paired, *, holds: bool, factor: float = 100.0) -> None:
         value, low, high = (round(factor * number, 3) for number in found.difference)
-        over = ("seeds (of networks and batches) and " if found.num_seeds > 1 else "") + "digit images"
+        seeds = (
+            "seeds (of batches and scorers, from one model)" if "tuned" in name else "seeds (of networks and batches)"
+        )
+        over = (f"{seeds} and " if found.num_seeds > 1 else "") + "digit images"
         claims.append(
             Claim(
                 id=name,
@@ -225,7 +228,7 @@ def _claims(tests: Tests, report: Path) -> list[Claim]:
     if (found := paired("stts_after_1_tuned|0.5", "stts_tuned|0.5")) is not None:
         claim(
             "E6",
-            "Where groups leave a block later, answers are better (half removed; from a model that knows the task).",
+            "Where groups leave a block later, answers are better (half removed; all from one model that knows the task).",
             found,
             holds=found.difference[1] > 0,
         )

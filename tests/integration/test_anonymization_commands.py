@@ -373,6 +373,15 @@ def test_settings_that_do_not_go_together(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_folder_of_the_name_of_the_network_that_ships_is_no_trap(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "people").mkdir()
+    assert apply("a.mp4", "--out", "out", "--keep", "0.5") == 2
+    assert "name that one as ./people" in capsys.readouterr().err
+
+
 def test_results_are_not_replaced_unasked(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = make_video(tmp_path / "a.mp4", num_frames=3)
     options = (source, "--out", tmp_path / "out", "--model", model, "--people", "none", "--no-measure")

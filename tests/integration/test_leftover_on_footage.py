@@ -63,6 +63,15 @@ def test_the_network_that_ships_hides_a_part_of_the_man_and_goes_with_him(origin
     assert num_compared > 5
 
 
+def test_a_rate_of_each_block_may_be_asked_for(original: Path, tmp_path: Path) -> None:
+    arguments = ["apply", str(original), "--out", str(tmp_path), "--keep-rate", "0.6", "--no-measure"]
+    assert main(["anonymization", *arguments, "--detector", "ssdlite"]) == 0
+    masks = json.loads((tmp_path / "demo.masks.json").read_text())
+    assert masks["settings"]["model"] == "people"
+    assert len(masks["settings"]["model_sha256"]) == 64
+    assert 0.34 < masks["tubelets_kept"] < 0.40  # 0.6 at each of two blocks
+
+
 def test_in_a_black_video_nothing_is_left(original: Path, tmp_path: Path) -> None:
     path = tmp_path / "black.mp4"
     with VideoWriter(path, width=SIDE, height=SIDE, fps=30.0) as writer:

@@ -130,7 +130,10 @@ def test_a_training_goes_on_from_the_model_of_another_run(tmp_path: Path, capsys
     model, loaded = load(tmp_path / "run")  # what it started from is not needed any more
     assert loaded.start is not None
     assert not torch.equal(model.model.decoder.embed(torch.tensor([1])), first.model.decoder.embed(torch.tensor([1])))
-    for setting, message in (("shape.lm_width=32", "whose model has another shape"), ("start=nowhere", "nowhere")):
+    for setting, message in (
+        ("shape.num_heads=2", "whose model has another shape: num_heads=4, here 2; give the same shape"),
+        ("start=nowhere", "nowhere"),
+    ):
         train(dense, RunDirectory(tmp_path / "dense"))
         begin = [*arguments(tmp_path / "other"), "--set", f"start={tmp_path / 'dense'}", "--set", setting]
         assert main(begin) == 2, setting

@@ -45,7 +45,8 @@ class Applied:
         masks_path: Its mask.
         num_frames: Frames.
         duration_s: Time of the last frame.
-        tubelets_kept: Share of the tubelets that stayed; None where none were pruned.
+        tubelets_kept: Share of the tubelets that stayed; None where none were pruned, as nobody was found to prune
+            round.
         prunes_round_people: Whether these are tubelets of squares that go with people, and not of whole pictures.
         pixels_kept: Share of the pixels that stayed.
         flicker: Share of the tubelets' places that change from one time step to the next.
@@ -174,6 +175,9 @@ def hide_video(
     applied.num_person_looks = len(looks)
     if hider.anonymizer is not None:
         applied.window_frames = hider.anonymizer.network.shape.num_frames
+        applied.prunes_round_people = hider.is_shown_people
+        applied.num_repeated = hider.repeated[-1] if hider.repeated else 0
+        applied.is_shorter_than_window = hider.repeated[:1] != [0]
     _note_spans(applied, spans)
     write_json(masks_path, {"schema": MASKS_SCHEMA, **facts, **_masks(applied, spans, looks)})
     return applied
@@ -201,7 +205,6 @@ def _note_spans(applied: Applied, spans: list[Span]) -> None:
     """What the masks over tubelets leave visible, and how restless they are."""
     if not spans:
         return
-    applied.prunes_round_people = spans[0].path is not None
     applied.tubelets_kept = float(np.mean([span.kept for span in spans]))
     # Of the whole picture, or of each person: a square goes with a person, so that its places are parts of the body.
     seen: dict[int | None, list[Span]] = {}
@@ -217,8 +220,6 @@ def _note_spans(applied: Applied, spans: list[Span]) -> None:
         for window in {span.window for span in each}
     ]
     applied.union_visibility_per_window = float(np.mean(windows))
-    applied.num_repeated = spans[-1].num_repeated
-    applied.is_shorter_than_window = spans[0].num_repeated > 0
 
 
 def _union(kept: Bool[np.ndarray, "steps rows columns"]) -> float:

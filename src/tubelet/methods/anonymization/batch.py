@@ -19,6 +19,7 @@ from tubelet.methods.anonymization.page import Shown, render_page
 from tubelet.methods.anonymization.regions import Detector, HidePeople, Landmarks, PeopleRegions
 from tubelet.runs import Progress, write_text
 from tubelet.video import Source, expand_sources, probe
+from tubelet.weights.archives import file_sha256
 
 if TYPE_CHECKING:  # they bring other libraries, which not every command needs
     from tubelet.methods.anonymization.leftover import Lookers
@@ -121,8 +122,11 @@ def _complete(arguments: argparse.Namespace) -> None:
     has_share = arguments.keep is not None or arguments.keep_rate is not None
     if arguments.model is None:
         arguments.model = EMBEDDED if has_share else "none"
-    if arguments.people is None:
-        arguments.people = "face" if arguments.model == EMBEDDED else "body"
+    if arguments.model == EMBEDDED and Path(EMBEDDED).exists():
+        raise ConfigError(
+            f"--model {EMBEDDED} is the anonymiser that ships, and there is ./{EMBEDDED} as well; name that one as "
+            f"./{EMBEDDED}, or run the command elsewhere"
+        )
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -142,16 +146,19 @@ def _check(arguments: argparse.Namespace) -> None:
 
 def _load(arguments: argparse.Namespace, warn: Callable[[str], None]) -> _Networks:
     networks = _Networks(anonymizer=None if arguments.model == "none" else Anonymizer.load(arguments.model))
+    needs_people = networks.anonymizer is not None and networks.anonymizer.is_shown_people
+    if arguments.people is None:
+        arguments.people = "face" if needs_people else "body"
+    if needs_people and arguments.people != "face":
+        raise ConfigError(
+            f"--people is {arguments.people}, and --model {arguments.model} prunes round people and shows a part of "
+            "them; give --people face, or leave --model and --keep away to hide whole bodies"
+        )
     if arguments.people != "none":
         from tubelet.people.detector import load_detector
         from tubelet.people.landmarks import LandmarkModel
 
         networks.detector, networks.landmarks = load_detector(arguments.detector), LandmarkModel()
-    if networks.anonymizer is not None and networks.anonymizer.is_shown_people and arguments.people != "face":
-        raise ConfigError(
-            f"--people is {arguments.people}, and --model {arguments.model} prunes round people and shows a part of "
-            "them; give --people face, or leave --model and --keep away to hide whole bodies"
-        )
     if arguments.people == "face":
         from tubelet.people.faces import FaceDetector
 
@@ -230,6 +237,7 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
     names = ("model", "keep", "keep_rate", "temporal", "people", "fill", "detector", "keep_audio")
     settings = {name: getattr(arguments, name) for name in names}
     settings["model"] = Path(settings["model"]).name  # not where it lies on this machine
+    settings["model_sha256"] = None if arguments.model == "none" else file_sha256(Anonymizer.file_of(arguments.model))
     if settings["keep"] is None and settings["keep_rate"] is None and settings["model"] != "none":
         settings["keep"] = DEFAULT_KEEP
     settings["fill_carries_removed_pixels"] = arguments.fill in DERIVED_FROM_REMOVED

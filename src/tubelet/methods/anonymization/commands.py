@@ -73,8 +73,8 @@ def _add_apply(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add(
         "--people",
         choices=("none", "face", "body"),
-        help="what of people is hidden wherever they are found, whatever the tubelets say (default: face with --model "
-        "people, else body)",
+        help="what of people is hidden wherever they are found, whatever the tubelets say (default: face where a "
+        "model prunes round people, else body)",
     )
     add(
         "--fill",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,8 +12,11 @@ from scipy.optimize import linear_sum_assignment
 from tubelet.people.squares import Square
 
 _SIDE = 1.3  # of a square, in longer edges of its person's box: in the middle of what the network is trained on
-_LOST_S = 0.75  # who was not found for so long is somebody new when found again
-_STEP = 0.8  # heights that somebody moves from one look to the next, at most
+LOST_S = 0.75
+"""Who was not found for so long, nor in the look before, is somebody new when found again."""
+
+_STEP = 0.8  # heights that the middle of somebody's box may move from one look to the next, however soon that is …
+_PACE = 4.0  # … and in a second: runners make 3
 _SIZE = 2.0  # how much taller or smaller a box may become from one look to the next
 _FORBIDDEN = 1e6
 
@@ -69,12 +73,16 @@ class Follower:
     def __init__(self) -> None:
         self._people: dict[int, _Person] = {}
         self._num_people = 0
+        self._looked_s = -np.inf  # when people were looked for last
 
     def add(self, found: Found) -> None:
         """Take in the next look."""
-        known = [name for name, each in self._people.items() if found.time_s - each.times_s[-1] <= _LOST_S]
+        since_s = min(found.time_s - LOST_S, self._looked_s)
+        self._looked_s = found.time_s
+        known = [name for name, each in self._people.items() if each.times_s[-1] >= since_s]
         last = np.array([self._people[name].boxes_px[-1] for name in known]).reshape(-1, 4)
-        cost = _distance(last, found.boxes_px)
+        passed_s = found.time_s - np.array([self._people[name].times_s[-1] for name in known])
+        cost = _distance(last, found.boxes_px, np.maximum(_STEP, _PACE * passed_s))
         rows, columns = linear_sum_assignment(cost)
         who = {column: known[row] for row, column in zip(rows, columns, strict=True) if cost[row, column] < _FORBIDDEN}
         for number, box in enumerate(found.boxes_px):
@@ -105,13 +113,31 @@ class Follower:
             )
         return paths
 
-    def between(self, time_s: float) -> Float[np.ndarray, "people 4"]:
-        """Boxes between two looks that found the same person, who moves evenly: a runner leaves both boxes."""
+    def near(self, time_s: float, reach_s: float, *, without: Collection[int]) -> Float[np.ndarray, "boxes 4"]:
+        """All boxes that were found so near to a moment, but for those of some people."""
+        boxes = [np.zeros((0, 4))]
+        for name, person in self._people.items():
+            if name not in without:
+                boxes += [
+                    box[None]
+                    for each_s, box in zip(person.times_s, person.boxes_px, strict=True)
+                    if abs(each_s - time_s) <= reach_s
+                ]
+        return np.concatenate(boxes)
+
+    def moving(self, time_s: float, reach_s: float) -> Float[np.ndarray, "people 4"]:
+        """Where boxes are that move evenly from one look to the next: a runner leaves both boxes.
+
+        Args:
+            time_s: When.
+            reach_s: How long before the first look and after the last one somebody goes on like that.
+        """
         boxes = [np.zeros((0, 4))]
         for person in self._people.values():
             times = person.times_s
-            if times[0] < time_s < times[-1]:
-                after = next(place for place, each in enumerate(times) if each >= time_s)
+            if len(times) > 1 and times[0] - reach_s <= time_s <= times[-1] + reach_s:
+                after = next((place for place, each in enumerate(times) if each >= time_s), len(times) - 1)
+                after = max(1, after)
                 share = (time_s - times[after - 1]) / (times[after] - times[after - 1])
                 first, second = person.boxes_px[after - 1], person.boxes_px[after]
                 boxes.append(((1 - share) * first + share * second)[None])
@@ -126,7 +152,7 @@ class Follower:
 
 
 def _distance(
-    last: Float[np.ndarray, "known 4"], boxes: Float[np.ndarray, "found 4"]
+    last: Float[np.ndarray, "known 4"], boxes: Float[np.ndarray, "found 4"], allowed: Float[np.ndarray, " known"]
 ) -> Float[np.ndarray, "known found"]:
     """Heights between the middles of boxes; forbidding where nobody moves so far or grows so much."""
     old, new = ((each[:, :2] + each[:, 2:]) / 2 for each in (last, boxes))
@@ -134,4 +160,4 @@ def _distance(
     mean = (tall_old[:, None] + tall_new[None]) / 2
     distance = np.linalg.norm(old[:, None] - new[None], axis=2) / mean
     ratio = tall_old[:, None] / tall_new[None]
-    return np.where((distance > _STEP) | (ratio > _SIZE) | (ratio < 1 / _SIZE), _FORBIDDEN, distance)
+    return np.where((distance > allowed[:, None]) | (ratio > _SIZE) | (ratio < 1 / _SIZE), _FORBIDDEN, distance)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,7 +13,7 @@ from jaxtyping import Bool, UInt8
 
 from tubelet.methods.anonymization.data import as_video
 from tubelet.methods.anonymization.fills import Fill, filled
-from tubelet.methods.anonymization.followed import SquarePath
+from tubelet.methods.anonymization.followed import LOST_S, SquarePath
 from tubelet.methods.anonymization.model import Anonymizer
 from tubelet.methods.anonymization.pruning import Temporal
 from tubelet.methods.anonymization.regions import DETECTION_HZ, REACH_S, PeopleRegions
@@ -33,8 +34,6 @@ class Span:
         end_s: Until before when.
         kept: Which tubelets stay.
         window: Number of the window of frames that the network saw at once.
-        num_repeated: How many frames of that window were missing, because the video ended, and its last frame was shown
-            to the network again instead.
         path: Where the person's square is; None for the whole picture.
     """
 
@@ -42,7 +41,6 @@ class Span:
     end_s: float
     kept: Bool[np.ndarray, "rows columns"]
     window: int = 0
-    num_repeated: int = 0
     path: SquarePath | None = None
 
     def hidden(self, size: tuple[int, int], time_s: float) -> Bool[np.ndarray, "height width"]:
@@ -90,6 +88,8 @@ class Hider:
         people: Finds people to hide; None prunes tubelets alone.
         step_s: Time from one frame of the network's clip to the next.
         on_span: Called with every span as it is decided.
+        repeated: Of each window so far how many frames were missing, because the video ended, and its last frame was
+            shown to the network again instead.
     """
 
     anonymizer: Anonymizer | None
@@ -100,6 +100,7 @@ class Hider:
     people: PeopleRegions | None = None
     step_s: float = 1 / 15
     on_span: Callable[[Span], None] = field(default=_ignore)
+    repeated: list[int] = field(default_factory=list, init=False)
 
     def run(self, frames: Iterable[Frame]) -> Iterator[HiddenFrame]:
         """Hide every frame, in order; a window of them is held at a time.
@@ -111,7 +112,7 @@ class Hider:
         """
         if self.anonymizer is None and self.people is None:
             raise ValueError("nothing is to be hidden: give an anonymizer, people, or both")
-        if self.people is None and self._is_shown_people():
+        if self.people is None and self.is_shown_people:
             raise ValueError("the anonymizer is shown squares round people, and nothing finds them: give people")
         waiting: deque[tuple[Frame, list[Span]]] = deque()
         held: list[Frame] = []
@@ -144,14 +145,17 @@ class Hider:
         for span in spans:
             self.on_span(span)
         waiting.extend((frame, spans) for frame in held)
-        seen_to_s = np.inf if self.people is None or next_s is None else held[-1].time_s - REACH_S
+        # Whoever is found again after a miss was somewhere in between: that hides frames from before the next look.
+        seen_to_s = np.inf if self.people is None or next_s is None else held[-1].time_s - max(REACH_S, LOST_S)
         while waiting and waiting[0][0].time_s <= seen_to_s:
             frame, decided = waiting.popleft()
             if self.people is not None:
                 self.people.forget(frame.time_s)
             yield self._hidden(frame, decided)
 
-    def _is_shown_people(self) -> bool:
+    @property
+    def is_shown_people(self) -> bool:
+        """Whether the network is shown squares that go with people, and not whole pictures."""
         return self.anonymizer is not None and self.anonymizer.is_shown_people
 
     def _spans(self, held: list[Frame], sampled: list[int], next_s: float | None, window: int) -> list[Span]:
@@ -163,23 +167,22 @@ class Hider:
             return []
         shape = self.anonymizer.network.shape
         seen = [held[place] for place in sampled]
-        num_repeated = shape.num_frames - len(seen)
-        seen += [seen[-1]] * num_repeated
+        self.repeated.append(shape.num_frames - len(seen))
+        seen += [seen[-1]] * self.repeated[-1]
         paths: list[SquarePath | None] = [None]
-        if self.people is not None and self._is_shown_people():
-            paths = [*self.people.follower.paths(held[0].time_s, held[-1].time_s)]
-        changes = {"temporal": self.temporal}
-        if self.keep_rate is not None:
-            changes |= {"keep_rate": self.keep_rate, "keep": None}  # type: ignore[dict-item]
+        if self.people is not None and self.is_shown_people:
+            paths = [*self.people.follower.paths(held[0].time_s - REACH_S, held[-1].time_s)]
+        changes: dict[str, Any] = {} if self.keep_rate is None else {"keep_rate": self.keep_rate}
         per_step = shape.tubelet[0]
         starts = [held[place].time_s for place in sampled[::per_step]]
         ends = [*starts[1:], next_s if next_s is not None else held[-1].time_s + self.step_s]
         spans = []
         for path in paths:  # one after the other: a crowd does not need more memory than one person
             clip = np.stack([_shown(frame, path, shape.size_px) for frame in seen])
-            kept = self.anonymizer.kept(as_video(clip[None]), keep=self.keep, **changes)[0].numpy()
+            found = self.anonymizer.kept(as_video(clip[None]), keep=self.keep, temporal=self.temporal, **changes)
+            kept = found[0].numpy()
             spans += [
-                Span(start_s=start, end_s=end, kept=mask, window=window, num_repeated=num_repeated, path=path)
+                Span(start_s=start, end_s=end, kept=mask, window=window, path=path)
                 for start, end, mask in zip(starts, ends, kept[: len(starts)], strict=True)
             ]
         return spans
@@ -208,6 +211,9 @@ class Hider:
             image = np.ascontiguousarray(frame.image)
             poses = self.people.poses(image, frame.time_s) if self._needs_poses() else []
             hidden |= self.people.hidden(size, frame.time_s, poses, self.people.faces(image, frame.time_s))
+            if self.is_shown_people:  # nothing is known yet of who comes at the beginning of the next window
+                decided = {span.path.person for span in spans if span.path is not None}
+                hidden |= self.people.bodies(size, frame.time_s, without=decided)
         return HiddenFrame(frame=frame, image=filled(frame.image, hidden, self.fill, poses), hidden=hidden)
 
     def _needs_poses(self) -> bool:

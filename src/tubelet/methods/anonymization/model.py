@@ -229,8 +229,9 @@ class Anonymizer:
     ) -> Bool[Tensor, "clips steps rows columns"]:
         """Which tubelets stay; arguments as in a call."""
         check_pixels(video)
-        pruning = self.pruning if keep is None else replace(self.pruning, keep=keep)
-        found: DualOutput = self.network(video, replace(pruning, **changes))
+        if keep is not None or "keep_rate" in changes:  # a rate of each block is asked for instead of an exact share
+            changes["keep"] = keep
+        found: DualOutput = self.network(video, replace(self.pruning, **changes))
         return found.kept
 
     @torch.inference_mode()
@@ -256,6 +257,12 @@ class Anonymizer:
         }
         save_weights(path, self.network.own_state(), {"card": json.dumps(card, sort_keys=True)})
 
+    @staticmethod
+    def file_of(path: str | os.PathLike[str]) -> Path:
+        """The file that `load` reads."""
+        file = _EMBEDDED_FILE if path == EMBEDDED else Path(path)
+        return file / MODEL_FILE if file.is_dir() else file
+
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Anonymizer:
         """An anonymiser from a run folder or a file; "people" is the one that ships.
@@ -263,8 +270,7 @@ class Anonymizer:
         Raises:
             WeightsError: The file is missing, is no anonymiser, or its tensors do not fit what it says of itself.
         """
-        file = _EMBEDDED_FILE if path == EMBEDDED else Path(path)
-        file = file / MODEL_FILE if file.is_dir() else file
+        file = cls.file_of(path)
         tensors, metadata = load_weights(file)
         card = json.loads(metadata.get("card", "{}"))
         if card.get("schema") != MODEL_SCHEMA:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal, Protocol
 
 import numpy as np
@@ -112,9 +112,9 @@ class PeopleRegions:
         self.follower.forget(before_s - 2 * REACH_S)
 
     def boxes_at(self, time_s: float) -> Float[np.ndarray, "boxes 4"]:
-        """Boxes that hide at a moment: all that were found shortly before and after, and those of who moves between."""
+        """Boxes that hide at a moment: all that were found shortly before and after, and where those go who move."""
         near = [each.boxes_px for each in self._found if abs(each.time_s - time_s) <= REACH_S]
-        return np.concatenate([*near, self.follower.between(time_s)])
+        return np.concatenate([*near, self.follower.moving(time_s, REACH_S)])
 
     def nearest(self, time_s: float) -> Float[np.ndarray, "people 4"]:
         """Boxes that were found nearest to a moment."""
@@ -141,6 +141,21 @@ class PeopleRegions:
             return np.zeros((0, 4), np.float32)
         has_size = (boxes_px[:, 2:] > boxes_px[:, :2]).all(axis=1)
         return self._faces.detect(image, people_px=boxes_px[has_size], tile_px=tile_px).xyxy_px
+
+    def bodies(
+        self, size: tuple[int, int], time_s: float, *, without: Collection[int]
+    ) -> Bool[np.ndarray, "height width"]:
+        """Pixels of whole people who were found shortly before or after a moment.
+
+        Args:
+            size: Rows and columns of the picture.
+            time_s: The moment.
+            without: Numbers of the people who are hidden otherwise (see `Follower`).
+        """
+        mask = np.zeros(size, bool)
+        for box in self.follower.near(time_s, REACH_S, without=without):
+            _mark(mask, _grown(box, _MARGIN))
+        return mask
 
     def hidden(
         self,

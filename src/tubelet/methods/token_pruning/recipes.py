@@ -77,7 +77,8 @@ class VideoLanguageShape:
     Attributes:
         decoder: The language model: "characters", a small one from random weights that writes letter by letter, whose
             sizes the fields with `lm_` are; or "smollm2", SmolLM2 with 135 million parameters, which writes words and
-            is not trained: the transformer and the connector learn to speak to it. Needs the extra `language`.
+            is not trained: the transformer and the connector learn to speak to it. Needs the extra
+            `language`; the fields with `lm_` say nothing then.
     """
 
     decoder: DecoderName = "characters"

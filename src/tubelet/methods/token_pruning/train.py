@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -142,14 +143,15 @@ def begun(config: TokenPruningConfig) -> PrunedVideoLanguage:
     model = build(config)
     if config.start is None:
         return model
-    other, _ = load(Path(config.start))
-    try:
-        model.model.load_state_dict(other.model.state_dict())
-    except RuntimeError as error:
+    other, its = load(Path(config.start))
+    ours, theirs = asdict(config.shape), asdict(its.shape)
+    wrong = [f"{name}={value}, here {ours[name]}" for name, value in theirs.items() if value != ours[name]]
+    if wrong:
         raise ConfigError(
-            f"start is {config.start}, whose model has another shape: {error}; give the same shape, or "
+            f"start is {config.start}, whose model has another shape: {'; '.join(wrong)}; give the same shape, or "
             "start from nothing"
-        ) from error
+        )
+    model.model.load_state_dict(other.model.state_dict())
     return model
 
 

@@ -55,13 +55,19 @@ def test_every_frame_comes_out_once_and_every_moment_has_a_span(count: int) -> N
 
 
 @pytest.mark.parametrize(("count", "repeated"), [(1, [3]), (5, [1]), (8, [0]), (9, [0, 3])])
-def test_spans_say_how_many_frames_of_their_window_stand_in_for_missing_ones(count: int, repeated: list[int]) -> None:
+def test_it_is_known_how_many_frames_of_a_window_stand_in_for_missing_ones(count: int, repeated: list[int]) -> None:
     """At 30 frames a second every second one is seen, four to a window, two of them to a step of tubelets."""
     spans: list[Span] = []
-    list(Hider(anonymizer=anonymizer(), keep=0.5, on_span=spans.append).run(frames(count)))
-    windows = {span.window: span.num_repeated for span in spans}
-    assert list(windows) == list(range(len(repeated)))
-    assert list(windows.values()) == repeated
+    hider = Hider(anonymizer=anonymizer(), keep=0.5, on_span=spans.append)
+    list(hider.run(frames(count)))
+    assert sorted({span.window for span in spans}) == list(range(len(repeated)))
+    assert hider.repeated == repeated
+
+
+def test_a_rate_of_each_block_may_be_asked_for() -> None:
+    spans: list[Span] = []
+    list(Hider(anonymizer=anonymizer(), keep=None, keep_rate=0.25, on_span=spans.append).run(frames(8)))
+    assert sum(int(span.kept.sum()) for span in spans) == 8  # of 32, after one block that prunes
 
 
 def test_a_step_of_tubelets_covers_its_frames_at_any_rate() -> None:
