@@ -140,10 +140,8 @@ def _claims(tests: Tests, report: Path) -> list[Claim]:
 
     def claim(name: str, statement: str, found: Paired, *, holds: bool, factor: float = 100.0) -> None:
         value, low, high = (round(factor * number, 3) for number in found.difference)
-        seeds = (
-            "seeds (of batches and scorers, from one model)" if "tuned" in name else "seeds (of networks and batches)"
-        )
-        over = (f"{seeds} and " if found.num_seeds > 1 else "") + "digit images"
+        drawn = "batches and scorers, from one model" if "tuned" in name else "networks and batches"
+        over = (f"seeds (of {drawn}) and " if found.num_seeds > 1 else "") + "digit images"
         claims.append(
             Claim(
                 id=name,
@@ -228,7 +226,7 @@ def _claims(tests: Tests, report: Path) -> list[Claim]:
     if (found := paired("stts_after_1_tuned|0.5", "stts_tuned|0.5")) is not None:
         claim(
             "E6",
-            "Where groups leave a block later, answers are better (half removed; all from one model that knows the task).",
+            "Where groups leave a block later, answers are better (half removed, from one model that knows the task).",
             found,
             holds=found.difference[1] > 0,
         )
