@@ -138,7 +138,7 @@ def _check(arguments: argparse.Namespace) -> None:
         raise ConfigError("--keep and --keep-rate both say how much stays; give one of them")
     if arguments.model == "none" and (arguments.keep is not None or arguments.keep_rate is not None):
         raise ConfigError(
-            "with --model none no tubelets are pruned, so --keep and --keep-rate say nothing; leave it away"
+            "with --model none no tubelets are pruned, so --keep and --keep-rate say nothing; leave --model away"
         )
     if arguments.model == "none" and arguments.people == "none":
         raise ConfigError("without --model and with --people none nothing is hidden; name a model, or --people body")
