@@ -8,8 +8,10 @@ import sys
 _APPLY = """Hides people in videos and keeps what they do as visible as may be.
 
 Whole people are hidden where they are found. With --keep only their faces are, and of what is round and on each person
-the tubelets that tell more of looks than of the action, as a trained network (--model) sees them. The protection is
-empirical: it is measured against the attackers that were tried and promises nothing about others; the mask itself shows shapes, and the way somebody moves stays."""
+the tubelets that tell more of looks than of the action, as a trained network (--model) sees them.
+
+The protection is empirical: it is measured against the attackers that were tried and promises nothing about others;
+the mask itself shows shapes, and the way somebody moves stays."""
 
 _APPLY_EPILOG = """examples:
   tubelet anonymization apply street.mp4 --out hidden
