@@ -26,6 +26,7 @@ _NAMES = {
     "coop_1_place": "contrast without reversal, weight 1, mixing by place",
     "coop_2_place": "contrast without reversal, weight 2, mixing by place",
     "privacy_only": "the privacy token alone",
+    "evit": "one token alone (EViT)",
     "merging": "tubelets that merge least",
     "downsample2": "half the resolution",
     "downsample4": "a quarter of the resolution",

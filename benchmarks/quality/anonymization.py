@@ -24,6 +24,7 @@ import torch
 from anonymization_summary import ROOT, Arms, write
 from jaxtyping import Bool, Float
 from journal import note, read_journal
+from torch import nn
 
 from tubelet.configs import to_json
 from tubelet.datasets.glyph_motion import GlyphStyle
@@ -31,6 +32,7 @@ from tubelet.evaluation.claims import current_commit
 from tubelet.methods.anonymization.attack import attack
 from tubelet.methods.anonymization.baselines import (
     MaskRule,
+    SingleTokenPruning,
     blurred,
     boxes_hidden,
     downsampled,
@@ -38,7 +40,7 @@ from tubelet.methods.anonymization.baselines import (
     pruned_mask,
     rule_mask,
 )
-from tubelet.methods.anonymization.data import Hide, MemorySource, as_frames, as_video, open_glyphs
+from tubelet.methods.anonymization.data import Hide, MemorySource, PrivateBatch, as_frames, as_video, open_glyphs
 from tubelet.methods.anonymization.masks import masked
 from tubelet.methods.anonymization.measure import known_of, mask_metrics, measured
 from tubelet.methods.anonymization.model import MODEL_FILE, Anonymizer, DualTokenViT, PrivacyMode
@@ -46,9 +48,13 @@ from tubelet.methods.anonymization.pruning import Mixing, Temporal
 from tubelet.methods.anonymization.recipes import STYLE, AnonymizationConfig, GlyphData, glyphs
 from tubelet.methods.anonymization.train import train_anonymizer
 from tubelet.methods.anonymization.warm import warm_start
+from tubelet.models.vit import VideoViT
 from tubelet.runs import Progress, RunDirectory
+from tubelet.training.loop import LoopConfig, fit
+from tubelet.training.optimizer import adamw
+from tubelet.training.schedule import cosine
 from tubelet.training.seed import seed_everything
-from tubelet.training.weights_files import save_weights
+from tubelet.training.weights_files import load_weights, save_weights
 
 REPORT = ROOT / "benchmarks" / "reports" / "anonymization.json"
 KEEPS = (0.5, 0.3)
@@ -77,6 +83,9 @@ E1_ARMS = ("random", *TRAINED)
 CURVE_KEEPS, CURVE_WEIGHTS = (0.3, 0.5, 0.7, 0.9), (0.0, 0.25, 0.5, 1.0, 2.0)
 TRAINED |= {f"grl_{weight:g}": ("grl", weight, "all") for weight in CURVE_WEIGHTS[1:]}
 TRAINED |= {f"coop_{weight:g}_place": ("coop", weight, "place") for weight in CURVE_WEIGHTS[1:]}
+SINGLE = "evit"
+"""EViT: a network with the action's token alone, trained as long and from the same start as the others."""
+
 BOXES: dict[str, Literal["black", "blur"]] = {"boxes_black": "black", "boxes_blur": "blur"}
 """Boxes of what is private, which somebody has given."""
 
@@ -179,6 +188,47 @@ def trained(job: Job, source: MemorySource, work: Path) -> Anonymizer:
     return anonymizer
 
 
+def trained_single(job: Job, source: MemorySource, work: Path) -> VideoViT:
+    """The network of EViT; trained where it is not there yet."""
+    like = replace(job, arm="action_only")
+    config, folder = config_of(job.style, job.seed, like.arm), folder_of(job, work)
+    seed_everything(job.seed, num_threads=1)
+    vit = DualTokenViT(len(source.action_names), len(source.attribute_names), config.shape).vit
+    vit.load_state_dict(load_weights(warm_weights(like, work))[0])
+    assert vit.cls_tokens is not None
+    vit.cls_tokens, vit.num_cls_tokens = nn.Parameter(vit.cls_tokens[:, :1].detach().clone()), 1
+    if (folder / MODEL_FILE).exists():
+        vit.load_state_dict(load_weights(folder / MODEL_FILE)[0])
+        return vit.eval()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    run = RunDirectory(folder) if folder.exists() else RunDirectory.create(folder, {"recipe": "anonymization:glyphs"})
+
+    def loss(network: nn.Module, batch: PrivateBatch) -> dict[str, torch.Tensor]:
+        assert isinstance(network, VideoViT)
+        pruning = SingleTokenPruning(network.grid_of(batch.video), config.pruning, depth=len(network.blocks))
+        encoded = network.encode(batch.video, reduction=pruning)
+        actions = network.head(network.head_dropout(encoded.cls[:, 0]))
+        return {"loss": nn.functional.cross_entropy(actions, batch.actions)}
+
+    with source.training(num_steps=config.num_steps, batch_size=config.batch_size, seed=job.seed) as batch_at:
+        fit(
+            vit,
+            adamw(vit, lr=config.optimizer.lr, weight_decay=config.optimizer.weight_decay),
+            batch_at=batch_at,
+            compute_loss=loss,
+            lr_factor=lambda step: cosine(
+                step,
+                num_steps=config.num_steps,
+                num_warmup_steps=config.optimizer.num_warmup_steps,
+                final_factor=config.optimizer.final_lr_factor,
+            ),
+            config=LoopConfig(num_steps=config.num_steps, checkpoint_every=config.num_steps),
+            run=run,
+        )
+    save_weights(folder / MODEL_FILE, vit.state_dict())
+    return vit.eval()
+
+
 @cache
 def clips_of(style: GlyphStyle, seed: int) -> MemorySource:
     """The clips, drawn once in every process."""
@@ -277,6 +327,10 @@ def _kept(job: Job, source: MemorySource, work: Path) -> Hide:
             tube=job.temporal == "tube",
             seed=job.seed * 100_003 + next(count),
         )
+    if job.arm == SINGLE:
+        single = trained_single(job, source, work)
+        pruning = replace(config_of(job.style, job.seed, "action_only").pruning, keep=job.keep, temporal=job.temporal)
+        return torch.inference_mode()(lambda video: pruned_mask(single, video, pruning, by="single_token"))
     anonymizer = trained(replace(job, arm=BORROWED.get(job.arm, job.arm)), source, work)
     vit, pruning = anonymizer.network.vit, replace(anonymizer.pruning, keep=job.keep, temporal=job.temporal)
     if job.arm == "merging":
@@ -330,7 +384,7 @@ def jobs_of(experiment: str) -> Iterator[Job]:
                 yield Job("action_only_place" if weight == 0 else f"coop_{weight:g}_place", "tube", keep, 0, STYLE)
             for arm in ("random", "centre", "motion"):
                 yield from (Job(arm, temporal, keep, 0, STYLE) for temporal in both)
-            yield from (Job(arm, "none", keep, 0, STYLE) for arm in BORROWED)
+            yield from (Job(arm, "none", keep, 0, STYLE) for arm in (SINGLE, *BORROWED))
     elif experiment == "E5":
         for arm in ("raw", "random", "motion"):
             yield Job(arm, "none" if arm == "raw" else "tube", 1.0 if arm == "raw" else 0.5, 0, GAIT, "gait")
@@ -355,7 +409,7 @@ def main() -> None:
         warm_weights(job, options.work)
     networks: dict[tuple[str, str, int], Job] = {}
     for job in missing:
-        if job.arm in TRAINED and not (folder_of(job, options.work) / MODEL_FILE).exists():
+        if (job.arm in TRAINED or job.arm == SINGLE) and not (folder_of(job, options.work) / MODEL_FILE).exists():
             networks.setdefault((job.set_name, job.arm, job.seed), job)
     with ProcessPoolExecutor(options.workers) as pool, Progress() as progress:
         line = progress.add("arms", len(missing), "arms")

@@ -20,6 +20,7 @@ LINES = {
     "random+tube": ("random places", "#5a6272", ""),
     "centre+tube": ("places in the middle", "#b07a00", ""),
     "motion+tube": ("places with most change", "#12805c", ""),
+    "evit": ("one token alone (EViT)", "#8d6e63", ""),
     "merging": ("merged least", "#8a5cc2", ""),
     "privacy_only": ("privacy token alone", "#c2528b", ""),
     "action_only": ("action's token alone, published mixing", "#c0392b", "5 4"),
