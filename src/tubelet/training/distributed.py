@@ -13,6 +13,7 @@ import contextlib
 import datetime as dt
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -25,6 +26,7 @@ from tubelet.training.precision import find_device
 
 Item = TypeVar("Item")
 
+_SETTLE_S = 0.2
 _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
 # What gloo and NCCL say when a peer is gone; they raise plain RuntimeErrors.
 _LOST = ("closed by peer", "connection reset by peer", "gloo", "nccl", "tcpstore")
@@ -134,7 +136,11 @@ def joined(device: str = "cpu", *, timeout_s: float = 1800.0) -> Iterator[World]
     # process ends, and torchrun ends the others.
     with explained_losses():
         yield World(rank=rank, size=size, device=found)
+        distributed.barrier()
     distributed.destroy_process_group()
+    # A thread of gloo lets go of the tensors of a sum a moment after the sum is done, and needs the interpreter for it:
+    # in a process that is ending by then that aborts it, after all is done.
+    time.sleep(_SETTLE_S)
 
 
 def seed_rank(seed: int, world: World) -> None:

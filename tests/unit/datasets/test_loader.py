@@ -267,9 +267,18 @@ from tubelet.datasets.order import EpochOrder
 from tubelet.datasets.sampling import Sampling
 from pathlib import Path
 
+def own(process):
+    # What the processes have for themselves and no file has, in memory or swapped out: the system may take pages of a
+    # process that waits out of memory, and gives them back when it goes on, which is no growth.
+    try:
+        with open(f"/proc/{process.pid}/smaps_rollup") as file:
+            kib = dict(line.split()[:2] for line in file if line.startswith(("Anonymous:", "Swap:")))
+        return 1024 * sum(map(int, kib.values()))
+    except FileNotFoundError:
+        return process.memory_full_info().uss
+
 def used():
-    processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
-    return sum(process.memory_full_info().uss for process in processes) / 2**20
+    return sum(map(own, [psutil.Process(), *psutil.Process().children(recursive=True)])) / 2**20
 
 if __name__ == "__main__":
     path, num_steps = Path(sys.argv[1]), int(sys.argv[2])
