@@ -277,3 +277,16 @@ def test_a_runner_is_hidden_between_two_looks_too() -> None:
     assert not regions.hidden(SIZE, 0.2, [], np.zeros((0, 4)))[40, 45]  # between the boxes of both looks
     assert regions.hidden(SIZE, 0.1, [], np.zeros((0, 4)))[40, 45]
     assert regions.hidden(SIZE, 0.4, [], np.zeros((0, 4)))[40, 90]  # and where they would have gone
+
+
+def test_whoever_comes_late_does_not_make_the_video_short() -> None:
+    passers = Passers(lambda _: person(80, 45), lambda frame: frame >= 70)
+    spans: list[Span] = []
+    regions = PeopleRegions(passers, passers, "face", faces=passers)
+    hider = Hider(
+        anonymizer=shown_people(), keep=0.5, temporal="tube", people=regions, step_s=1 / 6, on_span=spans.append
+    )
+    list(hider.run(walking(73)))
+    assert {span.window for span in spans} == {len(hider.repeated) - 1}  # in the last window alone
+    assert hider.repeated[0] == 0
+    assert hider.repeated[-1] > 0
