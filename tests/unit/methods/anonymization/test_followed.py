@@ -280,13 +280,13 @@ def test_a_runner_is_hidden_between_two_looks_too() -> None:
 
 
 def test_whoever_comes_late_does_not_make_the_video_short() -> None:
-    passers = Passers(lambda _: person(80, 45), lambda frame: frame >= 70)
+    passers = Passers(lambda _: person(80, 45), lambda frame: frame >= 82)
     spans: list[Span] = []
     regions = PeopleRegions(passers, passers, "face", faces=passers)
     hider = Hider(
         anonymizer=shown_people(), keep=0.5, temporal="tube", people=regions, step_s=1 / 6, on_span=spans.append
     )
-    list(hider.run(walking(73)))
+    list(hider.run(walking(84)))
     assert {span.window for span in spans} == {len(hider.repeated) - 1}  # in the last window alone
     assert hider.repeated[0] == 0
     assert hider.repeated[-1] > 0
