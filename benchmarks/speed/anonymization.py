@@ -29,13 +29,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tubelet import weights
 from tubelet.evaluation.claims import Claim, current_commit, read_claims, update_claims
+from tubelet.evaluation.clock import in_turns, peak_bytes, speed_of
 from tubelet.methods.anonymization.apply import hide_video
 from tubelet.methods.anonymization.footage import Hider
 from tubelet.methods.anonymization.model import EMBEDDED, Anonymizer, DualTokenViT, VitShape
 from tubelet.methods.anonymization.pruning import ContrastPruning, PruningConfig, flops
 from tubelet.methods.anonymization.recipes import glyphs
 from tubelet.methods.anonymization.regions import PeopleRegions
-from tubelet.methods.token_pruning.clock import in_turns, peak_bytes, speed_of
 from tubelet.models.token_reduction import Attended, Tokens
 from tubelet.people.detector import load_detector
 from tubelet.people.faces import FaceDetector

@@ -26,7 +26,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from tubelet.evaluation.claims import Claim, current_commit, update_claims
-from tubelet.methods.token_pruning.clock import in_turns, speed_of
+from tubelet.evaluation.clock import in_turns, speed_of
 from tubelet.methods.token_pruning.language import PrunedVideoLanguage
 from tubelet.methods.token_pruning.packing import first_fit, pack
 from tubelet.methods.token_pruning.pruned import PrunedClassifier, config_for

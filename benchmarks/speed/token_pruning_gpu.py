@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from tubelet.evaluation.claims import Claim, current_commit, update_claims
-from tubelet.methods.token_pruning.clock import in_turns, speed_of
+from tubelet.evaluation.clock import in_turns, speed_of
 from tubelet.methods.token_pruning.flops import DecoderSize, VitSize, decoder_flops, vit_flops
 from tubelet.methods.token_pruning.language import PrunedVideoLanguage
 from tubelet.methods.token_pruning.pruned import config_for

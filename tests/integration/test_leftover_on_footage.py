@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,9 +27,16 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def masks_of(original: Path, out: Path, *more: str) -> dict[str, Any]:
+    """What `apply` says of its masks, after it hid the clip."""
+    arguments = ["apply", str(original), "--out", str(out), "--no-measure", "--detector", "ssdlite", *more]
+    assert main(["anonymization", *arguments]) == 0
+    found: dict[str, Any] = json.loads((out / "demo.masks.json").read_text())
+    return found
+
+
 def test_faces_are_hidden_wherever_the_face_detector_sees_them(original: Path, tmp_path: Path) -> None:
-    arguments = ["apply", str(original), "--out", str(tmp_path), "--people", "face", "--no-measure"]
-    assert main(["anonymization", *arguments, "--detector", "ssdlite"]) == 0
+    masks_of(original, tmp_path, "--people", "face")
     faces, num_seen = FaceDetector(), 0
     for before, after in zip(
         read_frames(original, end_s=1.0), read_frames(tmp_path / "demo.anonymized.mp4", end_s=1.0), strict=True
@@ -42,9 +50,7 @@ def test_faces_are_hidden_wherever_the_face_detector_sees_them(original: Path, t
 
 
 def test_the_network_that_ships_hides_a_part_of_the_man_and_goes_with_him(original: Path, tmp_path: Path) -> None:
-    arguments = ["apply", str(original), "--out", str(tmp_path), "--keep", "0.5", "--no-measure"]
-    assert main(["anonymization", *arguments, "--detector", "ssdlite"]) == 0
-    masks = json.loads((tmp_path / "demo.masks.json").read_text())
+    masks = masks_of(original, tmp_path, "--keep", "0.5")
     assert masks["settings"]["model"] == "people"
     assert masks["settings"]["people"] == "face"
     assert masks["prunes_round_people"]
@@ -64,9 +70,7 @@ def test_the_network_that_ships_hides_a_part_of_the_man_and_goes_with_him(origin
 
 
 def test_a_rate_of_each_block_may_be_asked_for(original: Path, tmp_path: Path) -> None:
-    arguments = ["apply", str(original), "--out", str(tmp_path), "--keep-rate", "0.6", "--no-measure"]
-    assert main(["anonymization", *arguments, "--detector", "ssdlite"]) == 0
-    masks = json.loads((tmp_path / "demo.masks.json").read_text())
+    masks = masks_of(original, tmp_path, "--keep-rate", "0.6")
     assert masks["settings"]["model"] == "people"
     assert len(masks["settings"]["model_sha256"]) == 64
     assert 0.34 < masks["tubelets_kept"] < 0.40  # 0.6 at each of two blocks

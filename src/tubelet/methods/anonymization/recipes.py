@@ -38,7 +38,7 @@ class GlyphData:
 
 @dataclass(frozen=True, kw_only=True)
 class PeopleData:
-    """Clips of drawn people, in memory.
+    """Squares that go with drawn people, in memory.
 
     Attributes:
         num_train, num_val, num_test: Clips of each split.

@@ -17,9 +17,9 @@ import torch
 from torch import nn
 
 from tubelet.errors import ConfigError
+from tubelet.evaluation.clock import Speed, in_turns, peak_bytes, speed_of
 from tubelet.methods.token_pruning.bench_models import Sizes, Subject, chosen_methods, open_subject
 from tubelet.methods.token_pruning.chart import Panel, Point, key_svg, panel_svg, style
-from tubelet.methods.token_pruning.clock import Speed, in_turns, peak_bytes, speed_of
 from tubelet.methods.token_pruning.page import page_of, require_empty
 from tubelet.runs import Metric, Progress, installed_versions, markdown_table, this_command, write_json, write_text
 from tubelet.training.precision import find_device

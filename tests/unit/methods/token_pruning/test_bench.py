@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tubelet.errors import ConfigError, OutputExistsError, WeightsError
+from tubelet.evaluation.clock import in_turns, peak_bytes, speed_of
 from tubelet.methods.token_pruning.bench_models import (
     Sizes,
     VitSubject,
@@ -17,7 +18,6 @@ from tubelet.methods.token_pruning.bench_models import (
     open_subject,
 )
 from tubelet.methods.token_pruning.chart import Panel, Point, panel_svg, share_over_time_svg, ticks_between
-from tubelet.methods.token_pruning.clock import in_turns, peak_bytes, speed_of
 from tubelet.methods.token_pruning.page import require_empty
 from tubelet.models.vit import VideoViT
 from tubelet.training.weights_files import save_weights

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tubelet.methods.token_pruning.clock import peak_bytes
+from tubelet.evaluation.clock import peak_bytes
 from tubelet.methods.token_pruning.scorer import GroupScorer, novelty, temporal_loss
 from tubelet.methods.token_pruning.selection import clip_starts
 from tubelet.methods.token_pruning.untrained import PROTECTED, changed_from_reference, window_novelty
